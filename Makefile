@@ -1,0 +1,57 @@
+# Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test compile lint format lock clean
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+# Empty, so that bytecode is kept even where the machine says otherwise: without it every process compiles anew.
+export PYTHONDONTWRITEBYTECODE =
+DATASET ?= churn
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(READY) ## make .venv from the hashed lock
+
+$(READY): requirements.lock requirements-uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; set PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## retrain the churn model on local Vertex (DATASET=churn|credit|lending_club|cdnow)
+	$(BIN)/trainwright compile tabular_custom
+	$(BIN)/trainwright local exec -- sh -ec '\
+		$(BIN)/python -m examples.data $(DATASET) gs://trainwright-local/data/$(DATASET); \
+		$(BIN)/trainwright run tabular_custom --params pipelines/tabular_custom.$(DATASET).json'
+
+lint: $(READY) ## style, types, import contracts, compiled/ is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/trainwright compile --check
+
+test: lint ## every check
+	$(BIN)/python -m pytest
+
+compile: $(READY) ## write compiled/ anew
+	$(BIN)/trainwright compile
+
+format: $(READY) ## format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: $(READY) ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+	grep -E '^uv==' requirements.lock | sed 's/ .*//' | $(BIN)/uv pip compile --quiet --universal \
+		--generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements-uv.lock
+
+clean: ## remove the environment, caches and local state
+	rm -rf .venv .trainwright build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
