@@ -1,0 +1,1 @@
+"""Gradient-boosted trees for two classes: reads prepared Parquet, writes the model directory."""

@@ -1,0 +1,1 @@
+"""Compiles pipelines and components to YAML, deterministically, and reads what was compiled."""

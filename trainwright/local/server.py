@@ -16,7 +16,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from trainwright.local.store import Store
 
@@ -78,71 +77,45 @@ class LocalVertex:
         self.stop()
 
     def _open(self) -> None:
+        from trainwright.local.services import Services
+        from trainwright.local.storage import Storage, storage_app
+        from trainwright.local.wire import Wire
+
         _make_state(self.state)
         self._closing.enter_context(_locked(self.state))
         store = Store(self.state / "store.sqlite")
         self._closing.callback(store.close)
-        services = self._rooms(store)
-        self._serve(store, services)
-        for service in services.values():
-            if hasattr(service, "resume"):
-                service.resume()
-        _write_private(
-            self.state / "server.json", json.dumps({"pid": os.getpid(), "environment": self._environment})
-        )
-        self._closing.callback((self.state / "server.json").unlink, missing_ok=True)
-
-    def _rooms(self, store: Store) -> dict[str, Any]:
-        from trainwright.local.engine import Engine
-        from trainwright.local.execution import Executor
-        from trainwright.local.services.custom_jobs import CustomJobs
-        from trainwright.local.services.models import Models
-        from trainwright.local.services.names import Project
-        from trainwright.local.services.operations import Operations
-        from trainwright.local.services.pipeline_jobs import PipelineJobs
-        from trainwright.local.services.projects import Projects
-        from trainwright.local.training import CustomJobs as Training
-
-        executor = Executor(
-            state=self.state, client_environment=self._environment, gcs_root=self.state / "storage"
-        )
-        self._closing.callback(executor.close)
-        engine = Engine(store=store, executor=executor, state=self.state)
-        self._closing.callback(engine.close)
-        training = Training(store=store, executor=executor, state=self.state)
-        self._closing.callback(training.close)
-        project = Project(PROJECT_ID, PROJECT_NUMBER)
-        operations = Operations(store, project)
-        shared = {"store": store, "operations": operations, "project": project}
-        return {
-            "JobService": CustomJobs(training=training, **shared),
-            "PipelineService": PipelineJobs(engine=engine, **shared),
-            "ModelService": Models(**shared),
-            "Operations": operations,
-            "Projects": Projects(project),
-        }
-
-    def _serve(self, store: Store, services: dict[str, Any]) -> None:
-        from trainwright.local.storage import Storage, storage_app
-        from trainwright.local.wire import Wire
-
         storage = Storage(
             self.state / "storage", self.state / "storage.sqlite", project_number=PROJECT_NUMBER
         )
         storage.create_bucket(BUCKET)
+        services = Services(
+            store=store,
+            state=self.state,
+            project=PROJECT_ID,
+            project_number=PROJECT_NUMBER,
+            client_environment=self._environment,
+        )
         token = secrets.token_urlsafe(24)
         wire = Wire(
             state=self.state,
-            services=services,
+            services=services.by_name,
             storage_app=storage_app(storage, token=token),
             store=store,
             project=PROJECT_ID,
             location=LOCATION,
             token=token,
+            port=self._port,
         )
-        wire.start()
         self._closing.callback(wire.stop)
+        self._closing.callback(services.close)  # first: a process that loses its server would count as failed
+        wire.start()
         self._environment.update(wire.environment())
+        services.resume()
+        _write_private(
+            self.state / "server.json", json.dumps({"pid": os.getpid(), "environment": self._environment})
+        )
+        self._closing.callback((self.state / "server.json").unlink, missing_ok=True)
 
 
 def connect(state: Path) -> dict[str, str] | None:

@@ -1,0 +1,11 @@
+"""A task or a replica to a process: environments, fork servers, logs.
+
+`Executor` is the room's door; the other names are what it takes, gives and raises.
+"""
+
+from trainwright.local.execution.environments import EnvironmentFailed
+from trainwright.local.execution.executor import Executor, StartCancelled
+from trainwright.local.execution.images import UnknownImage
+from trainwright.local.execution.running import Outcome, Running, Work
+
+__all__ = ["EnvironmentFailed", "Executor", "Outcome", "Running", "StartCancelled", "UnknownImage", "Work"]

@@ -1,0 +1,68 @@
+"""Messages to resources: one module per service of Vertex AI, put together over one store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainwright.local.engine import Engine
+from trainwright.local.execution import Executor
+from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.models import Models
+from trainwright.local.services.names import Project
+from trainwright.local.services.operations import Operations
+from trainwright.local.services.pipeline_jobs import PipelineJobs
+from trainwright.local.services.projects import Projects
+from trainwright.local.store import Store
+from trainwright.local.training import CustomJobs as Training
+
+
+class Services:
+    """All services of a local Vertex AI, and the engine and training that do the work behind them.
+
+    Args:
+        store: Holds every resource.
+        state: The state folder.
+        project: Id of the project.
+        project_number: Number of the project, which stands in resource names.
+        client_environment: Variables for the processes of tasks and replicas; may be filled until `resume`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        state: Path,
+        project: str,
+        project_number: str,
+        client_environment: Mapping[str, str],
+    ) -> None:
+        self._executor = Executor(
+            state=state, client_environment=client_environment, gcs_root=state / "storage"
+        )
+        self._engine = Engine(store=store, executor=self._executor, state=state)
+        self._training = Training(store=store, executor=self._executor, state=state)
+        named = Project(project, project_number)
+        operations = Operations(store, named)
+        self._custom_jobs = CustomJobs(
+            store=store, training=self._training, operations=operations, project=named
+        )
+        self._pipeline_jobs = PipelineJobs(
+            store=store, engine=self._engine, operations=operations, project=named
+        )
+        self.by_name: dict[str, object] = {
+            "JobService": self._custom_jobs,
+            "PipelineService": self._pipeline_jobs,
+            "ModelService": Models(store=store, operations=operations, project=named),
+            "Operations": operations,
+            "Projects": Projects(named),
+        }
+
+    def resume(self) -> None:
+        """Goes on with every job and run that had not ended when the process before this one did."""
+        self._custom_jobs.resume()
+        self._pipeline_jobs.resume()
+
+    def close(self) -> None:
+        """Ends the processes. What has not ended goes on at the next start."""
+        self._engine.close()
+        self._training.close()
+        self._executor.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2, json_format, struct_pb2
 
 from trainwright.local.engine import Engine, PipelineRun
 from trainwright.local.services.names import Project, checked_id, location_of
@@ -160,7 +160,7 @@ class PipelineJobs:
                 display_name=task["taskName"],
                 schema_title="system.DagExecution" if task.get("isDag") else "system.ContainerExecution",
                 schema_version="0.0.1",
-                metadata={key: value for key, value in parameters.items() if value is not None},
+                metadata=_struct(parameters),
             ),
             inputs=self._artifacts(task["inputs"]["artifacts"]),
             outputs=self._artifacts(task["outputs"]["artifacts"]),
@@ -183,7 +183,11 @@ def _artifact(artifact: dict) -> v1.Artifact:
         uri=artifact.get("uri", ""),
         schema_title=artifact.get("schemaTitle", ""),
         schema_version=artifact.get("schemaVersion", ""),
-        metadata=artifact.get("metadata") or None,
+        metadata=_struct(artifact.get("metadata", {})),
         state=v1.Artifact.State[artifact.get("state", "LIVE")],
         create_time=timestamp(artifact.get("createTime")),
     )
+
+
+def _struct(values: dict) -> struct_pb2.Struct:
+    return json_format.ParseDict(values, struct_pb2.Struct())

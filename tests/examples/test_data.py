@@ -1,0 +1,75 @@
+"""The example tables from the real packages, and the parameters that stand beside the pipeline."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from kfp.dsl import Artifact, Dataset
+
+import examples.data
+from examples.data import example_table, main
+from trainwright.components.data.features import prepare_features
+from trainwright.components.data.ingest import ingest
+from trainwright.components.data.split import split
+from trainwright.components.data.validate import validate
+
+PIPELINES = Path(examples.data.__file__).parents[1] / "pipelines"
+TABLES = {"churn": (7043, 1869), "credit": (4454, 1254), "lending_club": (9857, 517), "cdnow": (23570, 18196)}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_parameters_fit_the_table(tmp_path: Path, name: str) -> None:
+    parameters = json.loads((PIPELINES / f"tabular_custom.{name}.json").read_text())
+    assert main([name, str(tmp_path / "data")]) == 0
+    assert parameters["source"] == f"gs://trainwright-local/data/{name}/*.parquet"
+    sides = [Dataset(uri=str(tmp_path / side)) for side in ("train", "validation", "test", "tf", "vf")]
+    dataset, transform = Dataset(uri=str(tmp_path / "all")), Artifact(uri=str(tmp_path / "transform"))
+    ingest.python_func(dataset, str(tmp_path / "data" / name / "*.parquet"))
+    label, columns = parameters["label"], dataset.metadata["columns"]
+    assert {parameters["key"], *parameters["exclude"], *parameters["slice_columns"]} <= set(columns)
+    assert parameters["key"] in parameters["exclude"] and label not in parameters["exclude"]
+    validate.python_func(dataset, parameters["rules"], Artifact(uri=str(tmp_path / "checks")), label)
+    method = parameters.get("split_method", "hash")
+    split.python_func(dataset, *sides[:3], key=parameters["key"], method=method, label=label)
+    prepare_features.python_func(
+        *sides[:2], *sides[3:], transform, label, parameters["positive_class"], parameters["exclude"]
+    )
+    positive = duckdb.read_parquet(f"{dataset.path}/*.parquet").filter(
+        duckdb.ColumnExpression(label) == duckdb.ConstantExpression(parameters["positive_class"])
+    )
+    assert (dataset.metadata["rows"], len(positive)) == TABLES[name]
+
+
+def test_same_bytes_and_nothing_written_when_they_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "churn" / "churn.parquet"
+    assert main(["churn", str(tmp_path)]) == 0
+    before = file.read_bytes(), file.stat().st_mtime_ns
+    assert main(["churn", str(tmp_path)]) == 0
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+    assert [line.rsplit(", ", 1)[1] for line in capsys.readouterr().out.splitlines()] == [
+        "written",
+        "unchanged",
+    ]
+    assert pq.read_schema(file).metadata is None
+
+
+def test_cdnow_counts_before_the_cut_off_and_labels_after() -> None:
+    rows = {row["customer_id"]: row for row in example_table("cdnow").to_pylist()}
+    # In CDNOW_master.txt, 00003 bought on 1997-01-02, -03-30, -04-02, -11-15, -11-25 and 1998-05-28.
+    third = rows["00003"]
+    assert str(third["first_purchase"]) == "1997-01-02"
+    assert (third["purchases"], third["days_since_last_purchase"], third["churned"]) == (5, 37, "no")
+    assert (third["purchases_last_90_days"], third["days_since_first_purchase"]) == (2, 364)
+    assert rows["00001"]["churned"] == "yes" and rows["00001"]["mean_days_between"] is None
+
+
+def test_unknown_table_and_missing_bucket_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["chrun", "somewhere"])
+    assert stopped.value.code == 2
+    assert main(["churn", "gs://"]) == 2
+    assert "expected gs://bucket/prefix" in capsys.readouterr().err

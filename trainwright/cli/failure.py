@@ -1,0 +1,78 @@
+"""What is said of a failed run: the task, its exit code, its last log lines, and the log's path."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainwright.cli.session import Session
+    from trainwright.vertex.runs import Run, Task
+
+_TAIL_LINES = 20
+
+
+def describe(run: "Run", session: "Session") -> str:
+    """Describes why a run did not succeed.
+
+    Args:
+        run: The run as it ended.
+        session: Where it ran.
+
+    Returns:
+        Several lines; the first names the run or task and says what happened to it.
+    """
+    from trainwright.vertex.runs import failed_tasks
+
+    if run.state == "PIPELINE_STATE_CANCELLED":
+        return f"run {run.id} was cancelled"
+    failed = failed_tasks(run.tasks)
+    if not failed:
+        return f"run {run.id} failed: {run.error or run.state}"
+    return "\n".join(_describe_task(run, task, session) for task in failed)
+
+
+def _describe_task(run: "Run", task: "Task", session: "Session") -> str:
+    reason = (task.error or run.error or "no reason given").strip().splitlines()
+    lines = reason
+    if not reason[0].startswith("task "):
+        lines = [f"task {task.path!r} failed: {reason[0]}", *reason[1:]]
+    if session.state is None:
+        return "\n".join([*lines, f"  log: {log_url(run, task)}"])
+    log = log_file(session.state, run, task)
+    if log is None:
+        return "\n".join(lines)
+    # Local Vertex says the last lines and the log's path after the exit code or signal: here they follow.
+    ended = re.match(r"task '.+?' (?:failed with exit code \d+|was killed by [^:;]+)", lines[0])
+    lines[0] = ended[0] if ended else lines[0].removesuffix(f"; log: {log}")
+    tail = _tail(log)
+    if tail:
+        lines += ["  last lines of its log:", *(f"    {line}" for line in tail)]
+    return "\n".join([*lines, f"  log: {log}"])
+
+
+def log_file(state: Path, run: "Run", task: "Task") -> Path | None:
+    """The log of a task that a local Vertex AI ran; None if it wrote none."""
+    name = task.path.replace("/", ".")
+    if len(name.encode()) > 200:  # so does the engine of local Vertex, as a file name has at most 255 bytes
+        name = f"{name.encode()[:160].decode(errors='ignore')}-{task.id}"
+    path = state / "logs" / "pipelineJobs" / run.id / f"{name}.log"
+    return path if path.is_file() else None
+
+
+def log_url(run: "Run", task: "Task | None" = None) -> str:
+    """The page of Cloud Logging with the log of a run, or of a task, whose container is a custom job."""
+    from urllib.parse import quote
+
+    project = run.name.split("/")[1]
+    identifier = task.job.rsplit("/", 1)[-1] if task is not None and task.job else run.id
+    # In Cloud Logging's query language a quoted term matches any field, the resource's labels among them.
+    query = quote(f'"{identifier}"', safe="")
+    return f"https://console.cloud.google.com/logs/query;query={query}?project={project}"
+
+
+def _tail(log: Path) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 64 * 1024))
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-_TAIL_LINES:]

@@ -1,0 +1,213 @@
+"""From the compiled JSON to `spec.Spec`: every field is read, refused by name, or reported as unknown."""
+
+import re
+from typing import Any
+
+from trainwright.local.engine.dags import read_dag, verify
+from trainwright.local.engine.fields import Field, nearest
+from trainwright.local.engine.spec import (
+    UNSET,
+    ArtifactDefinition,
+    Component,
+    Container,
+    Importer,
+    ParameterDefinition,
+    Spec,
+    SpecError,
+)
+from trainwright.local.engine.values import PARAMETER_TYPES, WrongType, checked, is_of_type, normalise
+
+# `type` of schema 2.0.0, which Google's published templates still use.
+_LEGACY_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
+# Images of kfp-kubernetes that only its backend knows: they make or delete a PersistentVolumeClaim.
+_KUBERNETES_IMAGES = re.compile(r"argostub/(createpvc|deletepvc)(:.*)?")
+
+
+def read(pipeline: Any) -> Spec:
+    """Reads and checks a pipeline spec.
+
+    Args:
+        pipeline: PipelineSpec as a JSON object, camelCase as the compiler writes it.
+
+    Raises:
+        SpecError: A field is missing, of the wrong type, unknown, not supported, or refers to nothing.
+    """
+    try:
+        return _read(pipeline)
+    except RecursionError:
+        raise SpecError("the pipeline spec is nested too deeply") from None
+
+
+def _read(pipeline: Any) -> Spec:
+    if not isinstance(pipeline, dict):
+        raise Field(pipeline, "pipeline spec").wrong("a map")
+    known = {
+        "pipelineInfo",
+        "deploymentSpec",
+        "sdkVersion",
+        "schemaVersion",
+        "components",
+        "root",
+        "defaultPipelineRoot",
+    }
+    for key in pipeline:
+        if key not in known:
+            raise SpecError(f"{key}: unknown field of a pipeline spec{nearest(str(key), known)}")
+    top = {key: Field(value, key) for key, value in pipeline.items() if value is not None}
+    version = top.get("schemaVersion", Field("", "schemaVersion")).text()
+    if not version.startswith("2."):
+        raise SpecError(f"schemaVersion: found {version!r}, expected 2.0.0 or 2.1.0: compile with kfp 2")
+    information = _required(top, "pipelineInfo").message({"name", "displayName", "description"})
+    components = {
+        name: _component(name, field)
+        for name, field in top.get("components", Field({}, "components")).named().items()
+    }
+    deployment = top.get("deploymentSpec", Field({}, "deploymentSpec")).message({"executors"})
+    executors = {
+        name: _executor(field)
+        for name, field in deployment.get("executors", Field({}, "deploymentSpec.executors")).named().items()
+    }
+    name = information["name"].name() if "name" in information else ""
+    if not name:
+        raise SpecError("pipelineInfo.name: missing")
+    spec = Spec(name, _component("root", _required(top, "root")), components, executors)
+    verify(spec)
+    return spec
+
+
+def _required(fields: dict[str, Field], name: str) -> Field:
+    if name not in fields:
+        raise SpecError(f"{name}: missing from the pipeline spec")
+    return fields[name]
+
+
+def _component(name: str, field: Field) -> Component:
+    entries = field.message(
+        {"inputDefinitions", "outputDefinitions", "dag", "executorLabel"},
+        {"singlePlatformSpecs", "taskConfigPassthroughs"},
+    )
+    inputs = entries.get("inputDefinitions", Field({}, "")).message({"artifacts", "parameters"})
+    outputs = entries.get("outputDefinitions", Field({}, "")).message({"artifacts", "parameters"})
+    if ("dag" in entries) == ("executorLabel" in entries):
+        raise SpecError(f"{field.path}: expected either dag or executorLabel")
+    none = Field({}, "")
+    return Component(
+        name=name,
+        input_parameters={k: _parameter(v) for k, v in inputs.get("parameters", none).named().items()},
+        input_artifacts={k: _artifact(v) for k, v in inputs.get("artifacts", none).named().items()},
+        output_parameters={k: _parameter(v) for k, v in outputs.get("parameters", none).named().items()},
+        output_artifacts={k: _artifact(v) for k, v in outputs.get("artifacts", none).named().items()},
+        dag=read_dag(entries["dag"]) if "dag" in entries else None,
+        executor=entries["executorLabel"].name() if "executorLabel" in entries else "",
+    )
+
+
+def _parameter(field: Field) -> ParameterDefinition:
+    entries = field.message(
+        {"type", "parameterType", "defaultValue", "isOptional", "description", "literals"}
+    )
+    if "parameterType" in entries:
+        kind = entries["parameterType"].text()
+    else:
+        kind = _LEGACY_TYPES.get(entries["type"].text(), "") if "type" in entries else ""
+    if kind not in PARAMETER_TYPES:
+        raise SpecError(f"{field.path}: unknown parameter type{nearest(kind, PARAMETER_TYPES)}")
+    if kind == "TASK_CONFIG":
+        raise SpecError(f"{field.path}.parameterType: TASK_CONFIG is not supported by local Vertex AI")
+    default: Any = UNSET
+    if "defaultValue" in entries:
+        default = entries["defaultValue"].value
+        # A placeholder may stand for a value of any type until the run resolves it.
+        if not (isinstance(default, str) and "{{$" in default):
+            try:
+                default = checked(default, kind)
+            except WrongType as error:
+                raise SpecError(f"{field.path}.defaultValue: {error}") from None
+    literals = tuple(normalise(item.value) for item in entries.get("literals", Field(None, "")).items())
+    if any(not is_of_type(literal, kind) for literal in literals):
+        raise entries["literals"].wrong(f"values of type {kind}")
+    optional = entries["isOptional"].flag() if "isOptional" in entries else False
+    return ParameterDefinition(kind, optional or default is not UNSET, default, literals)
+
+
+def _artifact(field: Field) -> ArtifactDefinition:
+    known = {"artifactType", "isArtifactList", "isOptional", "description", "metadata"}
+    entries = field.message(known, {"properties", "customProperties"})
+    title, version = _schema(entries.get("artifactType", Field({}, field.path)))
+    return ArtifactDefinition(
+        title,
+        version,
+        is_list=entries["isArtifactList"].flag() if "isArtifactList" in entries else False,
+        optional=entries["isOptional"].flag() if "isOptional" in entries else False,
+        metadata=_struct(entries["metadata"]) if "metadata" in entries else {},
+    )
+
+
+def _schema(field: Field) -> tuple[str, str]:
+    entries = field.message({"schemaTitle", "schemaVersion", "instanceSchema"}, {"schemaUri"})
+    title = entries["schemaTitle"].text() if "schemaTitle" in entries else "system.Artifact"
+    if "instanceSchema" in entries and "schemaTitle" not in entries:
+        # Schema 2.0.0 wrote the type as YAML text whose first entry is the title.
+        match = re.search(r"^title:\s*(\S+)", entries["instanceSchema"].text(), re.MULTILINE)
+        title = match[1].replace("kfp.", "system.", 1) if match else title
+    return title, entries["schemaVersion"].text() if "schemaVersion" in entries else "0.0.1"
+
+
+def _struct(field: Field) -> dict[str, Any]:
+    field.entries()
+    try:
+        return normalise(field.value)
+    except WrongType as error:
+        raise SpecError(f"{field.path}: {error}") from None
+
+
+def _executor(field: Field) -> Container | Importer:
+    entries = field.message({"container", "importer"}, {"resolver", "customJob"})
+    if ("container" in entries) == ("importer" in entries):
+        raise SpecError(f"{field.path}: expected either container or importer")
+    return _container(entries["container"]) if "container" in entries else _importer(entries["importer"])
+
+
+def _container(field: Field) -> Container:
+    entries = field.message({"image", "command", "args", "env", "resources"}, {"lifecycle"})
+    if "image" not in entries:
+        raise SpecError(f"{field.path}.image: missing")
+    image = entries["image"].name()
+    if _KUBERNETES_IMAGES.fullmatch(image):
+        raise SpecError(
+            f"{field.path}.image: {image} makes Kubernetes volumes, which local Vertex AI has not"
+        )
+    environment = []
+    for item in entries.get("env", Field(None, "")).items():
+        variable = item.message({"name", "value"})
+        if "name" not in variable or "=" in variable["name"].name() or "\0" in variable["name"].text():
+            raise item.wrong("a name and a value")
+        environment.append((variable["name"].name(), variable["value"].text() if "value" in variable else ""))
+    return Container(
+        image=image,
+        command=tuple(item.text() for item in entries.get("command", Field(None, "")).items()),
+        args=tuple(item.text() for item in entries.get("args", Field(None, "")).items()),
+        environment=tuple(environment),
+        resources=_struct(entries["resources"]) if "resources" in entries else {},
+    )
+
+
+def _importer(field: Field) -> Importer:
+    entries = field.message({"artifactUri", "typeSchema", "metadata", "reimport"}, {"downloadToWorkspace"})
+    if "artifactUri" not in entries:
+        raise SpecError(f"{field.path}.artifactUri: missing")
+    uri = entries["artifactUri"].message({"constant", "constantValue", "runtimeParameter"})
+    constant = uri.get("constant")
+    if "constantValue" in uri:
+        constant = uri["constantValue"].message({"stringValue"}).get("stringValue")
+    if (constant is None) == ("runtimeParameter" not in uri):
+        raise entries["artifactUri"].wrong("either constant or runtimeParameter")
+    title, version = _schema(entries.get("typeSchema", Field({}, field.path)))
+    return Importer(
+        uri=constant.text() if constant else "",
+        uri_parameter=uri["runtimeParameter"].name() if "runtimeParameter" in uri else "",
+        schema_title=title,
+        schema_version=version,
+        metadata=_struct(entries["metadata"]) if "metadata" in entries else {},
+        reimport=entries["reimport"].flag() if "reimport" in entries else False,
+    )

@@ -1,0 +1,342 @@
+"""Starts processes: finds what a command is, what it needs, and the fork server that has it."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainwright.local.execution.commands import (
+    Command,
+    Component,
+    Installation,
+    Launcher,
+    PlainCommand,
+    understand,
+)
+from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
+from trainwright.local.execution.images import Runtime, UnknownImage, runtime_of
+from trainwright.local.execution.overlay import Overlay, make_overlay
+from trainwright.local.execution.running import Running, Work
+from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
+
+_SDK = "google-cloud-aiplatform"
+_MOST_SERVERS = 6
+
+# What a process inherits from the shell of whoever started local Vertex: where things are, the locale, how
+# the processor and its libraries are to be used, where packages come from. The rest stays out, as it does
+# on Vertex: a task must not work, or reach another project, thanks to a variable that its container would
+# not have.
+_INHERITED = {"PATH", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+_INHERITED_PREFIXES = ("LC_", "PIP_", "UV_", "CUDA_", "NVIDIA_", "OPENBLAS_", "MKL_")
+
+_DEFAULTS = {
+    # Empty: bytecode is kept. Where builds set it to 1, every start would compile all that it imports (33 s
+    # for kfp, the SDK and scikit-learn instead of 7).
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONUNBUFFERED": "1",
+    # One thread for each model: several processes share the machine, and OpenMP's threads wait for one
+    # another by spinning (LightGBM on two busy cores: 5 to 50 s with two threads, 2 s with one).
+    "OMP_NUM_THREADS": "1",
+}
+# Variables that no library reads while it is imported: set by local Vertex itself, not by the task's author.
+_NOT_FOR_LIBRARIES = ("VERTEX_AI_", "CLOUD_ML_", "AIP_", "KFP_", "CLUSTER_SPEC")
+
+
+class StartCancelled(Exception):
+    """The work was cancelled, or the executor closed, before its process was started."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a work runs: by which fork server, with which packages imported, above which environment."""
+
+    interpreter: Path
+    profile: str
+    preloads: tuple[str, ...]
+    takes_slot: bool
+
+    @property
+    def server_interpreter(self) -> Path:
+        """Who forks: a command that brings its own program needs no other Python than this one."""
+        return Path(sys.executable) if self.profile == "host" else self.interpreter
+
+
+class Executor:
+    """Runs works as processes of this machine.
+
+    Args:
+        state: The state folder; environments are kept in it.
+        client_environment: Variables that let Google's clients reach local Vertex; read whenever a process starts.
+        gcs_root: The folder that stands for `gs://`, one folder per bucket.
+        slots: How many processes may run at once that use the processor; the number of processors if None.
+            Launchers, and components that require the Vertex AI SDK, mostly wait for other works and take
+            none.
+        images: What stands for images that are not known here: "python" or "host" by image.
+
+    All methods may be called from any thread.
+
+    Raises:
+        RuntimeError: This is not Linux, whose process control keeps the promise that nothing is left running.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: Path,
+        client_environment: Mapping[str, str],
+        gcs_root: Path,
+        slots: int | None = None,
+        images: Mapping[str, str] | None = None,
+    ) -> None:
+        if sys.platform != "linux":
+            raise RuntimeError(
+                f"local Vertex runs tasks on Linux only, and this is {sys.platform}: use WSL 2 or a container"
+            )
+        state, gcs_root = state.resolve(), gcs_root.resolve()
+        self._environments = Environments(state / "environments", gcs_root)
+        self._gcs_root = gcs_root
+        self._home = state / "work" / "home"
+        self._images = dict(images or {})
+        self._client_environment = client_environment
+        self._lock = threading.Lock()
+        self._servers: dict[tuple[Path, str, bool], ForkServer] = {}
+        self._server_locks: dict[tuple[Path, str, bool], threading.Lock] = defaultdict(threading.Lock)
+        self._unsafe: set[str] = set()
+        self._show_gcs = True
+        self._closed = threading.Event()
+        self._free = slots or os.cpu_count() or 1
+        self._freed = threading.Condition()
+        self._preparing = ThreadPoolExecutor(2, thread_name_prefix="prepare")
+        gcs_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def check(self, image: str, command: Iterable[str]) -> None:
+        """Says before anything is started whether an image has a counterpart here.
+
+        Args:
+            image: The container image.
+            command: Its command and arguments.
+
+        Raises:
+            UnknownImage: It has none.
+        """
+        runtime_of(image, understand(tuple(command)).program, self._images)
+
+    def prepare(self, works: Iterable[Work]) -> None:
+        """Begins to make environments and start fork servers for these works; does not wait, never fails."""
+        seen = set()
+        for work in works:
+            command = understand((*work.command, *work.args))
+            with contextlib.suppress(UnknownImage):
+                runtime, installations = self._needs(work.image, command)
+                key = (runtime, installations, type(command.program), self._is_bare(work))
+                if key not in seen:
+                    seen.add(key)
+                    with contextlib.suppress(RuntimeError):  # closed
+                        self._preparing.submit(self._prepare, work)
+
+    def _prepare(self, work: Work) -> None:
+        with contextlib.suppress(EnvironmentFailed, ForkServerFailed, StartCancelled):
+            command = understand((*work.command, *work.args))
+            place = self._place(work.image, command, self._closed.is_set)
+            self._server(place, bare=self._is_bare(work))
+
+    def start(self, work: Work, cancelled: threading.Event | None = None) -> Running:
+        """Starts a work's process; waits for its environment, when that must be made, and for a free slot.
+
+        Args:
+            work: What to run.
+            cancelled: Ends the waiting when it is set.
+
+        Raises:
+            UnknownImage: Its image has no local counterpart.
+            EnvironmentFailed: Its packages cannot be installed, or its environment cannot run.
+            StartCancelled: Cancelled or closed while it waited.
+            OSError: Its log or its working directory cannot be written.
+        """
+        command = understand((*work.command, *work.args))
+
+        def is_over() -> bool:
+            return self._closed.is_set() or (cancelled is not None and cancelled.is_set())
+
+        place = self._place(work.image, command, is_over)
+        if is_over():
+            raise StartCancelled(work.name)
+        if place.takes_slot:
+            self._take_slot(work.name, is_over)
+        try:
+            running = self._start(work, command, place)
+        except BaseException:
+            self._give_slot(place)
+            raise
+        running.when_ended(lambda: self._give_slot(place))
+        return running
+
+    def close(self) -> None:
+        """Kills every process; works that wait for their start raise StartCancelled."""
+        self._closed.set()
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+        with self._freed:
+            self._freed.notify_all()
+        with self._lock:
+            servers = list(self._servers.values())
+        for server in servers:
+            server.close()
+
+    def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
+        runtime, contents = runtime_of(image, command.program, self._images)
+        of_image = (Installation(contents),) if contents else ()
+        return runtime, of_image + command.installations
+
+    def _place(self, image: str, command: Command, is_over: Callable[[], bool]) -> _Place:
+        runtime, installations = self._needs(image, command)
+        # A shell on this machine gets the running environment too: its `pip` must have somewhere harmless
+        # to go.
+        wanted = installations if runtime == "python" else ()
+        try:
+            interpreter = self._environments.make(wanted, is_over)
+        except EnvironmentFailed:
+            if is_over():
+                raise StartCancelled("while packages were installed") from None
+            raise
+        names = distributions(installations)
+        is_running_environment = interpreter == self._environments.make(())
+        uses_sdk = isinstance(command.program, Launcher) or _SDK in names
+        profile = "host"
+        if isinstance(command.program, (Component, Launcher)):
+            profile = "google" if uses_sdk and is_running_environment else "component"
+        return _Place(interpreter, profile, names if profile != "host" else (), takes_slot=not uses_sdk)
+
+    def _is_bare(self, work: Work) -> bool:
+        """Whether the author sets variables, which libraries may read while they are imported."""
+        return any(not name.startswith(_NOT_FOR_LIBRARIES) for name in work.environment)
+
+    def _server(self, place: _Place, *, bare: bool) -> ForkServer:
+        """The fork server for a place, with what the place needs imported, unless it is to be bare."""
+        bare = bare and place.profile == "component"
+        key = (place.server_interpreter, place.profile, bare)
+        with self._lock:
+            server_lock = self._server_locks[key]
+        with server_lock:
+            while True:
+                if self._closed.is_set():
+                    raise StartCancelled("local Vertex is being closed")
+                server = self._servers.get(key)
+                if server is None or not server.alive:
+                    server = self._new_server(place)
+                    with self._lock:
+                        self._servers[key] = server
+                        self._retire_idle(key)
+                    if self._closed.is_set():  # `close` may have looked before the server was there
+                        server.close()
+                        continue
+                if not bare:
+                    server.preload(place.preloads)
+                if server.unsafe is None:
+                    return server
+                self._unsafe.add(server.unsafe)
+                with self._lock:
+                    del self._servers[key]
+                server.retire()
+
+    def _new_server(self, place: _Place) -> ForkServer:
+        environment = self._base_environment()
+        if place.profile == "component":
+            environment["_KFP_RUNTIME"] = "true"
+        while True:
+            try:
+                return ForkServer(
+                    place.server_interpreter,
+                    place.profile,
+                    environment,
+                    gcs_root=self._gcs_root,
+                    show_gcs=self._show_gcs,
+                    excluded=sorted(self._unsafe),
+                )
+            except NamespaceFailed:
+                self._show_gcs = False
+
+    def _retire_idle(self, newest: tuple[Path, str, bool]) -> None:
+        """Keeps the number of servers, and so their memory, small: the oldest that is idle goes first."""
+        for key in list(self._servers):
+            if len(self._servers) <= _MOST_SERVERS:
+                return
+            if key != newest and self._servers[key].idle:
+                self._servers.pop(key).retire()
+
+    def _start(self, work: Work, command: Command, place: _Place) -> Running:
+        work.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        work.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        work.log_path.touch(mode=0o600)
+        overlay = make_overlay(work.scratch.resolve() / ".python", place.interpreter)
+        request = {
+            "directory": str(work.scratch.resolve()),
+            "log": str(work.log_path.resolve()),
+            "environment": self._environment(work, place, overlay),
+            **_program(command.program, overlay),
+        }
+        if isinstance(command.program, Component):
+            request["environment"]["_KFP_RUNTIME"] = "true"  # as the component's shell line says
+        for attempt in range(3):
+            try:
+                server = self._server(place, bare=self._is_bare(work))
+                if attempt == 0 and not server.shows_gcs:
+                    self._note_missing_gcs(work)
+                return server.start(request, work.log_path)
+            except ForkServerFailed as error:
+                failure = error  # it was retired or killed between the two lines: once more with another
+        raise EnvironmentFailed(str(failure))
+
+    def _note_missing_gcs(self, work: Work) -> None:
+        texts = (*work.command, *work.args, *work.environment.values())
+        if any("/gcs/" in text for text in texts):
+            with open(work.log_path, "a", encoding="utf-8") as log:
+                log.write(
+                    "local Vertex: /gcs is not there, because this kernel allows no user namespaces:"
+                    " use kfp artifacts or a Cloud Storage client instead\n"
+                )
+
+    def _base_environment(self) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+        }
+        # A home of its own: no credentials or settings of the user's clients are found there.
+        return {**inherited, "HOME": str(self._home), **_DEFAULTS, **self._client_environment}
+
+    def _environment(self, work: Work, place: _Place, overlay: Overlay) -> dict[str, str]:
+        environment = {**self._base_environment(), **work.environment}
+        path = os.pathsep.join((str(place.interpreter.parent), environment.get("PATH", os.defpath)))
+        return {**environment, **overlay.environment(path)}
+
+    def _take_slot(self, name: str, is_over: Callable[[], bool]) -> None:
+        with self._freed:
+            while self._free == 0:
+                if is_over():
+                    raise StartCancelled(name)
+                self._freed.wait(0.2)
+            self._free -= 1
+
+    def _give_slot(self, place: _Place) -> None:
+        if place.takes_slot:
+            with self._freed:
+                self._free += 1
+                self._freed.notify()
+
+
+def _program(program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:
+    """What the start message says of a program."""
+    if isinstance(program, PlainCommand):
+        # Without words the image's own would run: a shell or a Python that reads nothing, in all that are
+        # mapped.
+        return {"argv": list(program.words) or ["sh"]}
+    python = {"executable": str(overlay.interpreter), "packages": str(overlay.packages)}
+    if isinstance(program, Component):
+        return {"component": program.source, "arguments": list(program.arguments), **python}
+    return {"launcher": program.module, "arguments": list(program.arguments), **python}

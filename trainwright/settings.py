@@ -1,0 +1,179 @@
+"""`trainwright.toml`: the environments that pipelines are submitted to; and the state folder of local Vertex.
+
+An example:
+
+    [environments.prod]
+    project = "acme-ml"
+    location = "europe-west4"
+    bucket = "acme-ml-pipelines"
+    service_account = "pipelines@acme-ml.iam.gserviceaccount.com"
+    labels = { team = "churn" }
+    failure_policy = "fast"
+
+The environment `local` needs no entry: it is the local Vertex AI of the state folder.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainwright.errors import UserError
+from trainwright.nearest import nearest
+
+SETTINGS_FILE = "trainwright.toml"
+LOCAL = "local"
+LOCAL_DEFAULTS: dict[str, Any] = {
+    "project": "trainwright-local",
+    "location": "us-central1",
+    "bucket": "trainwright-local",
+    "poll_seconds": 0.3,
+}
+
+
+class Environment(BaseModel):
+    """Where a pipeline is submitted to, and with what: an `[environments.NAME]` of `trainwright.toml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field(exclude=True)
+    project: Annotated[str, Field(min_length=1)]
+    """Google Cloud project id."""
+    location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)+[0-9]+$")]
+    """Region, such as `europe-west4`."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9]$")]
+    """Cloud Storage bucket of the runs' artifacts, without `gs://`."""
+    service_account: str | None = None
+    """E-mail address of the account that runs act as."""
+    network: Annotated[str | None, Field(pattern=r"^projects/[^/]+/global/networks/[^/]+$")] = None
+    """VPC network that runs are peered with: `projects/NUMBER/global/networks/NAME`."""
+    labels: dict[str, str] = {}
+    """Labels of every run."""
+    encryption_key: Annotated[
+        str | None, Field(pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$")
+    ] = None
+    """Cloud KMS key that protects every run."""
+    enable_caching: bool | None = None
+    """Overrides what the pipelines' tasks say about caching; unset leaves it to them."""
+    failure_policy: Literal["slow", "fast"] | None = None
+    """`fast` starts no further task once one has failed; unset is Vertex AI's default, `slow`."""
+    poll_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Seconds between two looks at a run that is waited for."""
+
+    @property
+    def pipeline_root(self) -> str:
+        """The `gs://` folder under which Vertex AI writes the artifacts of runs."""
+        return f"gs://{self.bucket}/pipeline_root"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the local Vertex AI of the state folder, which a command may have to start."""
+        return self.name == LOCAL
+
+
+def state_folder() -> Path:
+    """Where local Vertex keeps its state: `$TRAINWRIGHT_STATE`, or `.trainwright` in the current folder."""
+    return Path(os.environ.get("TRAINWRIGHT_STATE") or ".trainwright").expanduser().absolute()
+
+
+def find_settings(folder: Path) -> Path | None:
+    """Finds `trainwright.toml` in a folder or the nearest one above it."""
+    candidates = (parent / SETTINGS_FILE for parent in (folder, *folder.parents))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def read_environments(path: Path | None) -> dict[str, Environment]:
+    """Reads every environment of a settings file, and `local`.
+
+    Args:
+        path: The settings file, or None where there is none.
+
+    Returns:
+        The environments by name; `local` is always among them.
+
+    Raises:
+        UserError: The file is not TOML, or has an unknown key or a value of the wrong type.
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        document = _read_toml(path)
+        for key in document:
+            if key != "environments":
+                raise UserError(f"{path}: unknown key {key!r}, {nearest(key, ['environments'])}")
+        tables = document.get("environments", {})
+        if not isinstance(tables, dict):
+            raise UserError(
+                f"{path}: environments is {_toml_type(tables)}, expected [environments.NAME] tables"
+            )
+    return {name: _environment(path, name, tables.get(name, {})) for name in dict.fromkeys((LOCAL, *tables))}
+
+
+def find_environment(name: str, *, folder: Path | None = None) -> Environment:
+    """Looks an environment up by its name in the nearest `trainwright.toml`.
+
+    Args:
+        name: `local`, or the NAME of an `[environments.NAME]` table.
+        folder: Where to start looking for the settings file; the current folder unless given.
+
+    Raises:
+        UserError: There is no such environment, or the settings file is wrong.
+    """
+    path = find_settings(folder or Path.cwd())
+    environments = read_environments(path)
+    if name not in environments:
+        where = str(path) if path else f"no {SETTINGS_FILE} here or above"
+        raise UserError(f"--env {name}: unknown environment ({where}), {nearest(name, environments)}")
+    return environments[name]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not TOML: {error}") from error
+
+
+def _environment(path: Path | None, name: str, table: object) -> Environment:
+    where = f"{path}: environments.{name}"
+    if not isinstance(table, dict):
+        raise UserError(f"{where} is {_toml_type(table)}, expected a table")
+    if "name" in table:  # a field of ours, not of the file
+        raise UserError(f"{where}.name: unknown key, {nearest('name', _keys())}")
+    defaults = LOCAL_DEFAULTS if name == LOCAL else {}
+    try:
+        return Environment.model_validate({**defaults, **table, "name": name})
+    except ValidationError as error:
+        raise UserError(_first_mistake(where, error)) from error
+
+
+def _keys() -> list[str]:
+    return [key for key in Environment.model_fields if key != "name"]
+
+
+def _first_mistake(where: str, error: ValidationError) -> str:
+    mistakes = error.errors(include_url=False)
+    # An unknown key first: it is often the cause of a missing one.
+    first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{where}.{key}: unknown key, {nearest(key, _keys())}"
+    if first["type"] == "missing":
+        missing = [str(mistake["loc"][0]) for mistake in mistakes if mistake["type"] == "missing"]
+        return f"{where}: missing {', '.join(missing)}"
+    message = first["msg"].removeprefix("Input ")
+    return f"{where}.{key}: found {first['input']!r}, {message}"
+
+
+def _toml_type(value: object) -> str:
+    names: dict[type, str] = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a float",
+        str: "a string",
+        list: "an array",
+    }
+    return names.get(type(value), "a date or time")
