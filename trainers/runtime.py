@@ -79,8 +79,8 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
-def _boolean(text: str) -> bool:
-    # Vertex writes a boolean pipeline parameter as "true" or "True", depending on where it is substituted.
+def true_or_false(text: str) -> bool:
+    """A boolean argument; a pipeline parameter is written as "true" or "True", depending on its place."""
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
     return text.lower() == "true"
@@ -96,7 +96,7 @@ def parse_arguments(settings: type[Settings], arguments: Sequence[str]) -> Setti
     parser = _Parser(description=settings.__doc__, allow_abbrev=False, add_help=True)
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     for field in fields:
-        kind = _boolean if hints[field.name] is bool else hints[field.name]
+        kind = true_or_false if hints[field.name] is bool else hints[field.name]
         required = field.default is dataclasses.MISSING
         parser.add_argument(f"--{field.name}", type=kind, required=required, default=field.default)
     known, unknown = parser.parse_known_args(arguments)

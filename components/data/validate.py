@@ -73,10 +73,10 @@ def validate(dataset: Input[Dataset], rules: dict, report: Output[Artifact], lab
         about = {"column": column, "rule": rule, "expected": expected, "found": found}
         checks.append({**about, "failed": int(failed), "samples": samples or []})
 
-    def check_limits(name: str, found: int, limits: dict) -> None:
+    def check_limits(column: str, name: str, found: int, limits: dict) -> None:
         for side, limit in known(f"rules.{name}", limits, dict.fromkeys(("min", "max"), int | float)).items():
             broken = found < limit if side == "min" else found > limit
-            check("dataset", f"{name}.{side}", limit, broken, f"{found:,} {name}")
+            check(column, f"{name}.{side}", limit, broken, f"{found:,} {name}")
 
     files = glob.escape(dataset.path) + ("/*.parquet" if Path(dataset.path).is_dir() else "")
     connection = duckdb.connect()
@@ -85,7 +85,7 @@ def validate(dataset: Input[Dataset], rules: dict, report: Output[Artifact], lab
     [(rows,)] = connection.execute("SELECT count(*) FROM data").fetchall()
 
     columns = known("rules", rules, dict.fromkeys(("columns", "rows", "classes"), dict)).get("columns", {})
-    check_limits("rows", rows, rules.get("rows", {}))
+    check_limits("dataset", "rows", rows, rules.get("rows", {}))
     for name, given in known("rules.columns", columns, dict.fromkeys(columns, dict)).items():
         known(f"rules.columns.{name}", given, column_rules)
         if given.get("type", "text") not in types or not 0 <= given.get("nulls", 0) <= 1:
@@ -100,28 +100,24 @@ def validate(dataset: Input[Dataset], rules: dict, report: Output[Artifact], lab
             condition = broken_by[rule].format(column=column, cast=cast, compared=compared)
             if rule == "values":
                 value = [item if isinstance(item, str) else json.dumps(item) for item in value]
-            broken = (
-                f"SELECT {column}::VARCHAR AS value, count(*) AS n FROM data WHERE {condition} GROUP BY 1"
-            )
-            query = f"SELECT sum(n)::BIGINT, min(value, 5) FROM ({broken})"
-            bound = [value] if "?" in condition else []
+            broken = f"SELECT {column}::VARCHAR AS v, count(*) AS n FROM data WHERE {condition} GROUP BY 1"
+            query = f"SELECT sum(n)::BIGINT, min(v, 5) FROM ({broken})"
+            bound = [] if rule == "type" else [value]
             try:
                 [(failed, samples)] = connection.execute(query, bound).fetchall()
                 found = f"{failed or 0:,} of {rows:,} rows, column is {kind}"
             except duckdb.Error as error:
                 failed, samples, found = rows, [], f"not comparable with {kind}: {str(error).splitlines()[0]}"
             if rule == "type" and not re.fullmatch(fitting, kind):
-                failed, found = (
-                    failed or rows,
-                    f"column is {kind}; {failed or 0:,} of {rows:,} rows do not fit",
-                )
+                found = f"column is {kind}; {failed or 0:,} of {rows:,} rows do not fit"
+                failed = failed or rows
             check(name, rule, given[rule], failed or 0, found, samples)
     if label in schema:
         column = '"' + label.replace('"', '""') + '"'
         counts = f"SELECT count(DISTINCT {column}), count(*) - count({column}) FROM data"
         [(classes, nulls)] = connection.execute(counts).fetchall()
         check(label, "label", "no null", nulls, f"{nulls:,} of {rows:,} rows")
-        check_limits("classes", classes, {"min": 2, **rules.get("classes", {})})
+        check_limits(label, "classes", classes, {"min": 2, **rules.get("classes", {})})
     elif label:
         check(label, "label", "present", 1, f"no such target column; {nearest(label, list(schema))}")
 
@@ -129,8 +125,6 @@ def validate(dataset: Input[Dataset], rules: dict, report: Output[Artifact], lab
     about = {"passed": not failures, "rows": rows, "checks": checks}
     Path(report.path).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     line = "{column}: {rule} {expected!r}: {found}"
-    lines = [
-        line.format(**item) + (f", e.g. {item['samples']}" if item["samples"] else "") for item in failures
-    ]
+    told = [line.format(**item) + f", e.g. {item['samples']}" * bool(item["samples"]) for item in failures]
     if failures:
-        raise ValueError(f"{len(failures)} of {len(checks)} rules do not hold: {'; '.join(lines)}")
+        raise ValueError(f"{len(failures)} of {len(checks)} rules do not hold: {'; '.join(told)}")

@@ -31,8 +31,8 @@ def compare_models(
         `challenger_wins`, and `verdict`, one sentence with the numbers.
 
     Raises:
-        ValueError: The metric is missing in an evaluation, the evaluations are of different test rows, or
-            the minimum gain is negative.
+        ValueError: The metric is missing in an evaluation, the evaluations are of different test rows or
+            classes, or the minimum gain is negative.
     """
     import json
     from pathlib import Path
@@ -51,11 +51,12 @@ def compare_models(
         return (True, f"The challenger wins with {metric} {new_value:.4f}: there is no champion yet.")
     old = json.loads(Path(champion.path).read_text(encoding="utf-8"))
     old_value = value_of(old, "champion")
-    if new["test_fingerprint"] != old["test_fingerprint"]:
-        found = " and ".join(evaluation["test_fingerprint"] for evaluation in (new, old))
-        raise ValueError(
-            f"challenger and champion were evaluated on different test rows, {found}: use the same"
-        )
+    for key in ("label", "positive_class", "test_fingerprint"):
+        if new[key] != old[key]:
+            found = f"{new[key]!r} and {old[key]!r}"
+            raise ValueError(
+                f"challenger and champion differ in {key}, {found}; expected the same test rows and class"
+            )
     gain = new_value - old_value if higher_is_better else old_value - new_value
     wins = gain > 0 and gain >= minimum_gain
     outcome = "The challenger wins" if wins else "The champion stays"

@@ -8,7 +8,7 @@ from kfp.dsl import Input, Model, Output
 
 from trainwright.authoring.images import AIPLATFORM, PIPELINE_COMPONENTS, PYTHON_IMAGE
 
-# The defaults of `project` and `location` are Google Cloud Pipeline Components' placeholders of the run itself,
+# `project` and `location` default to placeholders of Google Cloud Pipeline Components for those of the run,
 # written out because a lightweight component is compiled from its source alone.
 
 

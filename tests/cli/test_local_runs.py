@@ -114,8 +114,8 @@ def test_a_run_shows_its_tasks_and_what_it_came_to_and_a_second_one_is_cached(sh
     first = shell("run", "verdict", "--param", "first=3")
     assert first.returncode == 0, first.stderr
     lines = _words(first.stdout)
-    assert any(line.startswith("measure SUCCEEDED") for line in lines)
-    for line in ("measure accuracy 0.75", "Output promoted"):
+    assert any(line.startswith("SUCCEEDED") and line.endswith("measure") for line in lines)
+    for line in ("metrics measure", "accuracy 0.75", "Output promoted"):
         assert line in lines
     report = Path(lines[-1].split(maxsplit=1)[1])
     assert report.read_text() == "<p>report</p>"

@@ -69,9 +69,9 @@ def test_piped_progress_is_one_line_a_task_when_it_has_ended(capsys: pytest.Capt
         progress.show(ended)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "ingest SUCCEEDED 1.5 s cached",
-        "train/fit SUCCEEDED 1.5 s",
-        "train SUCCEEDED 1.5 s",
+        "SUCCEEDED 1.5 s ingest (cached)",
+        "SUCCEEDED 1.5 s train/fit",
+        "SUCCEEDED 1.5 s train",
     ]
 
 
@@ -81,7 +81,7 @@ def test_on_a_terminal_every_task_has_a_row() -> None:
     console = Console(width=60, record=True, file=io.StringIO())
     console.print(task_table(_run(_task("train", "RUNNING", is_group=True), _task("train/fit", "SKIPPED"))))
     rows = [line.split() for line in console.export_text().splitlines()]
-    assert rows == [["train", "RUNNING", "1.5", "s"], ["fit", "SUCCEEDED", "1.5", "s", "cached"]]
+    assert rows == [["train", "RUNNING", "1.5", "s"], ["fit", "SUCCEEDED", "1.5", "s", "(cached)"]]
 
 
 def test_the_summary_has_metrics_outputs_models_and_reports(
@@ -96,28 +96,38 @@ def test_the_summary_has_metrics_outputs_models_and_reports(
             "evaluate",
             artifacts={
                 "metrics": (
-                    Artifact("gs://bucket/m", "system.Metrics", {"auRoc": 0.84123456, "curve": [1]}),
+                    Artifact(
+                        "gs://bucket/m", "system.Metrics", {"loss": 1, "auRoc": 0.84123456, "curve": [1]}
+                    ),
                 ),
                 "report": (Artifact("gs://bucket/r/report.html", "system.HTML", {}),),
             },
         ),
-        _task("compare", parameters={"verdict": "challenger wins", "table": '{"a": 1}'}),
+        _task("train", artifacts={"metrics": (Artifact("gs://bucket/n", "system.Metrics", {"loss": 0.5}),)}),
+        _task("fingerprint", parameters={"Output": "12469fce"}),
         _task("register", artifacts={"model": (Artifact("https://h/v1/x", "google.VertexModel", model),)}),
         gain=0.02,
     )
     print_summary(run, state=tmp_path)
     shown = capsys.readouterr().out
     assert [" ".join(line.split()) for line in shown.splitlines() if line] == [
-        "metrics",
-        "evaluate auRoc 0.841235",
+        "metrics evaluate train",
+        "auRoc 0.841235",
+        "loss 1 0.5",
         "outputs",
         "gain 0.02",
-        "compare verdict challenger wins",
         "models",
         "register projects/1/locations/l/models/7@2",
         "reports",
         f"evaluate {report}",
     ]
+
+
+def test_without_outputs_of_the_pipeline_the_summary_has_the_texts_of_its_tasks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_summary(_run(_task("compare", parameters={"verdict": "challenger wins", "gain": 0.1})), state=None)
+    assert capsys.readouterr().out.split() == ["outputs", "compare", "verdict", "challenger", "wins"]
 
 
 def test_a_failure_names_the_task_the_last_lines_and_the_log(tmp_path: Path) -> None:

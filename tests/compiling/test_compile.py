@@ -58,7 +58,7 @@ def test_what_is_compiled_can_be_read(source: Path, tmp_path: Path) -> None:
     found = read_pipeline(tmp_path / "compiled" / "pipelines" / "sums.yaml").interface
     assert found.name == "sums"
     assert found.parameters["first"].required
-    assert found.parameters["second"].default == 3
+    assert repr(found.parameters["second"].default) == "3"
 
 
 def test_a_difference_a_missing_and_a_stale_file_are_found_and_mended(tmp_path: Path) -> None:

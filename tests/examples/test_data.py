@@ -1,11 +1,14 @@
 """The example tables from the real packages, and the parameters that stand beside the pipeline."""
 
 import json
+import socket
+import threading
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import uvicorn
 from kfp.dsl import Artifact, Dataset
 
 import examples.data
@@ -14,6 +17,7 @@ from trainwright.components.data.features import prepare_features
 from trainwright.components.data.ingest import ingest
 from trainwright.components.data.split import split
 from trainwright.components.data.validate import validate
+from trainwright.local.storage import Storage, storage_app
 
 PIPELINES = Path(examples.data.__file__).parents[1] / "pipelines"
 TABLES = {"churn": (7043, 1869), "credit": (4454, 1254), "lending_club": (9857, 517), "cdnow": (23570, 18196)}
@@ -73,3 +77,31 @@ def test_unknown_table_and_missing_bucket_name(capsys: pytest.CaptureFixture[str
     assert stopped.value.code == 2
     assert main(["churn", "gs://"]) == 2
     assert "expected gs://bucket/prefix" in capsys.readouterr().err
+
+
+def test_an_object_in_a_bucket_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage(tmp_path / "storage", tmp_path / "storage.sqlite", project_number="100000000001")
+    storage.create_bucket("examples")
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(storage_app(storage, token="token"), log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{listener.getsockname()[1]}/token")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "trainwright-local")
+    assert main(["credit", "gs://examples/data"]) == 0
+    file = tmp_path / "storage" / "examples" / "data" / "credit" / "credit.parquet"
+    before = file.read_bytes(), file.stat().st_mtime_ns
+    assert main(["credit", "gs://examples/data/"]) == 0
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+    assert main(["credit", "gs://exmaples/data"]) == 2
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        f"gs://examples/data/credit/credit.parquet: 4,454 rows, {done}" for done in ("written", "unchanged")
+    ]
+    assert "there is no bucket 'exmaples'" in told.err
+    server.should_exit = True
+    thread.join(10)
+    storage.close()

@@ -103,7 +103,7 @@ def test_arguments():
     assert runtime.parse_arguments(Arguments, ["--name", "x", "--often=false"]) == Arguments("x")
     with pytest.raises(runtime.UserError, match="required: --name"):
         runtime.parse_arguments(Arguments, [])
-    with pytest.raises(runtime.UserError, match="invalid _boolean value: 'yes'"):
+    with pytest.raises(runtime.UserError, match="invalid true_or_false value: 'yes'"):
         runtime.parse_arguments(Arguments, ["--name=x", "--often=yes"])
 
 

@@ -66,9 +66,9 @@ class Progress:
 
 
 def task_line(task: "Task") -> str:
-    """A task on one plain line: path, state, duration, and whether it came from the cache."""
-    name = "  " * task.depth + task.path
-    return f"  {name:<40} {task_state(task):<14} {duration(task.seconds):>12}{_remark(task)}".rstrip()
+    """A task on one plain line: state, duration, path, and whether it came from the cache."""
+    path = "  " * task.depth + task.path
+    return f"  {task_state(task):<13} {duration(task.seconds):>12}  {path}{_remark(task)}"
 
 
 def task_table(run: "Run") -> "Table":
@@ -98,4 +98,4 @@ def task_state(task: "Task") -> str:
 
 
 def _remark(task: "Task") -> str:
-    return "  cached" if task.cached else ""
+    return "  (cached)" if task.cached else ""

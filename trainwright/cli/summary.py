@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _METRICS = ("system.Metrics", "system.ClassificationMetrics")
 _MODEL = "google.VertexModel"
 _HTML = "system.HTML"
+# More columns than this make a table too wide for most terminals.
+_COLUMNS = 4
+_SHORT = 120
 
 
 def print_summary(run: "Run", *, state: Path | None) -> None:
@@ -23,9 +26,7 @@ def print_summary(run: "Run", *, state: Path | None) -> None:
         run: The run as it ended.
         state: The state folder of the local Vertex AI that ran it, whose objects are plain files; else None.
     """
-    metrics = list(_metrics(run))
-    if metrics:
-        _section("metrics", metrics)
+    _print_metrics(run)
     values = list(_values(run))
     if values:
         _section("outputs", values)
@@ -82,27 +83,45 @@ def local_path(uri: str, state: Path | None) -> str | Path:
     return path if path.exists() else uri
 
 
-def _metrics(run: "Run") -> Iterator[tuple[str, str]]:
+def _print_metrics(run: "Run") -> None:
+    """Prints a table of metrics: a row for each metric, a column for each task that has some."""
+    columns: dict[str, dict[str, str]] = {}
     for task, _, artifact in _artifacts(run):
-        if artifact.schema not in _METRICS:
-            continue
-        for name, value in artifact.metadata.items():
-            if isinstance(value, (bool, int, float, str)):
-                yield f"{task.path}  {name}", _text(value)
+        if artifact.schema in _METRICS:
+            scalars = {name: _text(value) for name, value in artifact.metadata.items() if _is_scalar(value)}
+            columns.setdefault(task.path, {}).update(scalars)
+    columns = {path: found for path, found in columns.items() if found}
+    if len(columns) > _COLUMNS:
+        rows = [
+            (f"{path}  {name}", value) for path, found in columns.items() for name, value in found.items()
+        ]
+        _section("metrics", rows)
+    elif columns:
+        short = [path.rsplit("/", 1)[-1] for path in columns]
+        titles = short if len(set(short)) == len(short) else list(columns)
+        names = sorted({name for found in columns.values() for name in found}, key=str.casefold)
+        cells = [[f"  {name}", *(found.get(name, "") for found in columns.values())] for name in names]
+        _grid([["metrics", *titles], *cells])
+
+
+def _grid(rows: list[list[str]]) -> None:
+    """Prints rows of which the first column is a name and the others are numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sys.stdout.write("\n")
+    for name, *cells in rows:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        sys.stdout.write("  ".join([f"{name:<{widths[0]}}", *numbers]).rstrip() + "\n")
 
 
 def _values(run: "Run") -> Iterator[tuple[str, str]]:
-    """The pipeline's outputs, then the short texts that its tasks put out, such as a verdict."""
-    for name, value in run.outputs.items():
-        if not _is_artifact(value):
-            yield name, _text(value)
-    known = [value for value in run.outputs.values() if isinstance(value, str)]
+    """The pipeline's output values; of a pipeline without any, the short texts that its tasks put out."""
+    values = [(name, _text(value)) for name, value in run.outputs.items() if not _is_artifact(value)]
+    yield from values
+    if values:
+        return
     for task in run.tasks:
         for name, value in task.parameters.items():
-            is_verdict = (
-                isinstance(value, str) and value and len(value) <= 120 and not value.startswith(("{", "["))
-            )
-            if is_verdict and not task.is_group and value not in known:
+            if isinstance(value, str) and 0 < len(value) <= _SHORT and not task.is_group:
                 yield f"{task.path}  {name}", value
 
 
@@ -134,6 +153,10 @@ def _is_artifact(value: Any) -> bool:
     from trainwright.vertex.runs import Artifact
 
     return isinstance(value, (Artifact, tuple))
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str))
 
 
 def _text(value: Any) -> str:

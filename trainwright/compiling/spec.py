@@ -160,12 +160,19 @@ def _parameters(definitions: Mapping[str, Any]) -> dict[str, Parameter]:
             name=name,
             type=definition.get("parameterType") or _OLD_TYPES.get(definition.get("type", ""), "STRING"),
             optional=bool(definition.get("isOptional", False)),
-            default=definition.get("defaultValue", NO_DEFAULT),
+            default=_default(definition),
             description=definition.get("description", ""),
             literals=tuple(definition.get("literals", ())),
         )
         for name, definition in sorted((definitions.get("parameters") or {}).items())
     }
+
+
+def _default(definition: Mapping[str, Any]) -> Any:
+    default = definition.get("defaultValue", NO_DEFAULT)
+    # KFP writes an integer's default as a double: 50.0.
+    is_integer = definition.get("parameterType") == "NUMBER_INTEGER" and isinstance(default, float)
+    return int(default) if is_integer else default
 
 
 def _artifacts(definitions: Mapping[str, Any]) -> dict[str, ArtifactSlot]:

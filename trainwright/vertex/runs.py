@@ -258,7 +258,7 @@ def _as_declared(value: Any, kind: str) -> Any:
 
 def _plain(struct: Any) -> Any:
     """A google.protobuf.Struct as a plain dict. It has one kind of number: whole ones become integers."""
-    return {key: _plain_value(value) for key, value in struct.fields.items()}
+    return {key: _plain_value(value) for key, value in sorted(struct.fields.items())}
 
 
 def _plain_value(value: Any) -> Any:

@@ -89,7 +89,7 @@ def test_all_broken_rules_are_told(dataset: Dataset) -> None:
         "id: min 1",
         "tenure: ",
         "same: unique",
-        "classes.min 2: 1 ",
+        "same: classes.min 2: 1 ",
     ):
         assert part in str(raised.value)
 

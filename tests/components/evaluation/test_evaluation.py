@@ -57,6 +57,7 @@ def model(tmp_path_factory) -> Model:
     named = {"train": "train.parquet", "validation": "validation.parquet", "transform": "transform.json"}
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("AIP_MODEL_DIR", str(folder / "model"))
         assert run(train, Settings, [f"--{key}={folder / name}" for key, name in named.items()]) == 0
     signal.signal(signal.SIGTERM, handler)
@@ -228,7 +229,8 @@ def test_the_fingerprint_is_of_the_test_rows_alone(model, predictions, tmp_path)
 
 def evaluation_of(folder: Path, name: str, fingerprint: str = "500-1", **metrics: float) -> Artifact:
     path = folder / name
-    path.write_text(json.dumps({"rows": 500, "test_fingerprint": fingerprint, "metrics": metrics}))
+    about = {"label": "churn", "positive_class": "Yes", "rows": 500, "test_fingerprint": fingerprint}
+    path.write_text(json.dumps({**about, "metrics": metrics}))
     return Artifact(name=name, uri=str(path))
 
 
@@ -291,7 +293,7 @@ def test_comparisons_without_meaning_are_refused(tmp_path):
     with pytest.raises(ValueError, match="minimum_gain -1: expected 0 or more"):
         compare_models.python_func(challenger=new, champion=old, minimum_gain=-1)
     other = evaluation_of(tmp_path, "other", fingerprint="499-7", auRoc=0.7)
-    with pytest.raises(ValueError, match="on different test rows, 500-1 and 499-7"):
+    with pytest.raises(ValueError, match="differ in test_fingerprint, '500-1' and '499-7'"):
         compare_models.python_func(challenger=new, champion=other)
 
 

@@ -97,10 +97,11 @@ class Environments:
         return Installation(**{**vars(installation), "requirements": requirements})
 
     def _folder(self, wanted: Sequence[Installation]) -> Path:
+        kfp = importlib.metadata.distribution("kfp")
         contents = {
-            "python": sys.version,
+            "python": [sys.version, sys.base_prefix],
             "platform": sysconfig.get_platform(),
-            "kfp": importlib.metadata.version("kfp"),
+            "kfp": [kfp.version, str(kfp.locate_file("kfp"))],
             "installations": [vars(item) for item in wanted],
             "files": [_digest(Path(name)) for item in wanted for name in item.requirements],
         }

@@ -71,7 +71,8 @@ class Executor:
 
     Args:
         state: The state folder; environments are kept in it.
-        client_environment: Variables that let Google's clients reach local Vertex; read whenever a process starts.
+        client_environment: Variables that let Google's clients reach local Vertex; read whenever a process
+            starts.
         gcs_root: The folder that stands for `gs://`, one folder per bucket.
         slots: How many processes may run at once that use the processor; the number of processors if None.
             Launchers, and components that require the Vertex AI SDK, mostly wait for other works and take

@@ -51,7 +51,7 @@ def compile_filter(text: str) -> Predicate:
     """A filter expression as a test on a resource's JSON (snake_case keys, enums by name).
 
     Args:
-        text: For example `display_name="churn" AND (state=X OR labels.team:*)`; everything matches an empty one.
+        text: For example `display_name="churn" AND (state=X OR labels.team:*)`. Empty: every resource.
 
     Raises:
         InvalidArgument: The expression does not follow AIP-160.

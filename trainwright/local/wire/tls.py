@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from .private_files import write_private
 
-_LIFETIME = datetime.timedelta(days=365)  # longer leaves are refused by some verifiers (398 days, CA/B Forum)
+_LIFETIME = datetime.timedelta(days=365)  # both are made anew at every start
 _MAX_HOSTS = 256
 
 _log = logging.getLogger(__name__)

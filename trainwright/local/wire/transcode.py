@@ -15,7 +15,8 @@ from google.protobuf import any_pb2, json_format, unknown_fields
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-# https://docs.cloud.google.com/apis/docs/system-parameters, read 2026-11-23: they steer the answer's form and are no fields.
+# They steer the answer's form and are no fields:
+# https://docs.cloud.google.com/apis/docs/system-parameters, read 2026-11-23.
 _SYSTEM_PARAMETERS = frozenset(
     (
         "alt",
