@@ -80,6 +80,7 @@ INSTALL = "python3 -m pip install --quiet --no-warn-script-location"
         ('pip install a && touch b && "$0" "$@"', ["x"], None),
         ('pip install \'a && "$0" "$@"', ["x"], None),
         ('\npip install "a" &&\n "$0" "$@"\n', ["x", "y"], ("a",)),
+        ('pip install a && exec "$0" "$@"', ["x"], ("a",)),
     ],
 )
 def test_installations_in_front_of_other_programs(line: str, rest: list[str], requirements) -> None:

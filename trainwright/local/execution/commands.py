@@ -142,11 +142,11 @@ def _one_line(script: str) -> str:
 
 
 def _split_installation(words: tuple[str, ...]) -> tuple[tuple[Installation, ...], tuple[str, ...]] | None:
-    """The installations of `sh -c 'pip install ... && "$0" "$@"' PROGRAM...` and PROGRAM, or None."""
+    """The installations of `sh -c "pip install … && [exec] $0 $@" PROGRAM…`, and PROGRAM, or None."""
     if len(words) < 4 or not _is_shell(words):
         return None
     steps = _steps(_USE_VENV.sub(" ", _ENSURE_PIP.sub("", words[2])))
-    if not steps or steps[-1] != ["$0", "$@"]:
+    if not steps or steps[-1] not in (["$0", "$@"], ["exec", "$0", "$@"]):
         return None
     installations = [_installation(step) for step in steps[:-1]]
     if not installations or None in installations:
