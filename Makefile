@@ -26,7 +26,7 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml
 run: $(READY) ## retrain the churn model on local Vertex (DATASET=churn|credit|lending_club|cdnow)
 	$(BIN)/trainwright compile tabular_custom
 	$(BIN)/trainwright local exec -- sh -ec '\
-		$(BIN)/python -m examples.data $(DATASET) gs://trainwright-local/data/$(DATASET); \
+		$(BIN)/python -m examples.data $(DATASET) gs://trainwright-local/data; \
 		$(BIN)/trainwright run tabular_custom --params pipelines/tabular_custom.$(DATASET).json'
 
 lint: $(READY) ## style, types, import contracts, compiled/ is current
