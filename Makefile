@@ -15,10 +15,10 @@ help: ## show this list
 
 setup: $(READY) ## make .venv from the hashed lock
 
-$(READY): requirements.lock requirements-uv.lock pyproject.toml
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; set PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -50,7 +50,7 @@ lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
 	grep -E '^uv==' requirements.lock | sed 's/ .*//' | $(BIN)/uv pip compile --quiet --universal \
-		--generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements-uv.lock
+		--generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements-bootstrap.lock
 
 clean: ## remove the environment, caches and local state
 	rm -rf .venv .trainwright build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
