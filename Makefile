@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test compile lint format lock clean
+.PHONY: help setup run test compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -29,18 +29,22 @@ run: $(READY) ## retrain the churn model on local Vertex (DATASET=churn|credit|l
 		$(BIN)/python -m examples.data $(DATASET) gs://trainwright-local/data; \
 		$(BIN)/trainwright run tabular_custom --params pipelines/tabular_custom.$(DATASET).json'
 
-lint: $(READY) ## style, types, import contracts, compiled/ is current
+lint: $(READY) ## style, types, import contracts, generated files are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/trainwright compile --check
+	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md --check
 
 test: lint ## every check
 	$(BIN)/python -m pytest
 
 compile: $(READY) ## write compiled/ anew
 	$(BIN)/trainwright compile
+
+docs: $(READY) ## write docs/local-vertex.md anew
+	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md
 
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.data import example_table, place
-from trainwright.components.data.features import prepare_features
+from trainwright.components.data.features import apply_features, fit_features
 from trainwright.components.data.ingest import ingest
 from trainwright.components.data.split import split
 from trainwright.components.evaluation.classification import evaluate_classification
@@ -54,12 +54,17 @@ def prepare(folder: Path, chosen: dict) -> dict:
         validation_fraction=chosen["validation_fraction"],
         test_fraction=chosen["test_fraction"],
     )
-    prepare_features.python_func(
-        **{name: found[name] for name in ("train", "validation", *names[4:], "transform")},
+    fit_features.python_func(
+        train=found["train"],
+        transform=found["transform"],
         label=chosen["label"],
         positive_class=chosen["positive_class"],
         exclude=chosen["exclude"],
     )
+    for side in ("train", "validation"):
+        apply_features.python_func(
+            dataset=found[side], transform=found["transform"], features=found[f"{side}_features"]
+        )
     return found
 
 

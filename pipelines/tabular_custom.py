@@ -2,7 +2,7 @@
 
  1. Note which files there are, so that the rest is served from the cache until they change.
  2. Ingest them into one Parquet dataset.
- 3. Profile it: statistics and a page to look at.
+ 3. Profile it: statistics and a page.
  4. Validate it against rules; the run ends here when one does not hold.
  5. Split it into train, validation and test rows.
  6. Prepare features: fitted on the train rows alone.
@@ -24,9 +24,9 @@ from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics, Model
 from trainwright.components.data.features import prepare_features
 from trainwright.components.data.fingerprint import fingerprint_source
 from trainwright.components.data.ingest import ingest
-from trainwright.components.data.profile import profile
+from trainwright.components.data.profile import profile, report_profile
 from trainwright.components.data.split import split
-from trainwright.components.data.validate import validate
+from trainwright.components.data.validate import read_rules, validate
 from trainwright.components.evaluation.classification import evaluate_classification
 from trainwright.components.evaluation.comparison import compare_models
 from trainwright.components.evaluation.predict import predict_tabular
@@ -45,7 +45,7 @@ class Retraining(NamedTuple):
     version: str
     registered: VertexModel
     model: Model
-    metrics: Metrics
+    test_metrics: Metrics
     classification_metrics: ClassificationMetrics
     evaluation: Artifact
     report: HTML
@@ -86,6 +86,7 @@ def tabular_custom(
     metric: str = "auRoc",
     higher_is_better: bool = True,
     minimum_gain: float = 0.0,
+    serving_image: str = "us-docker.pkg.dev/vertex-ai/prediction/xgboost-cpu.2-1:latest",
     labels: dict = {},
 ) -> Retraining:
     """Retrains a classifier on a table and puts it into use if it beats the one that is.
@@ -96,7 +97,7 @@ def tabular_custom(
         model_name: Display name of the model in the registry.
         positive_class: The label's value that is predicted, as text; empty: the greater one in order.
         file_format: "csv", "jsonl", "parquet" or "auto".
-        rules: What must hold of the data; see `validate`.
+        rules: What must hold of the data; see `read_rules`.
         key: Column that identifies an entity, such as a customer: its rows fall on one side of the split.
         split_method: "hash", "stratified" or "time"; see `split`.
         validation_fraction: Share of the rows that decide when training stops.
@@ -120,6 +121,7 @@ def tabular_custom(
         metric: What the two models are compared by.
         higher_is_better: False for metrics such as logLoss.
         minimum_gain: Least improvement for a new default version.
+        serving_image: Container image of the model version; see `register_model`.
         labels: Labels of the training job and the model version.
     """
     # 1. Which files there are
@@ -132,9 +134,12 @@ def tabular_custom(
 
     # 3. Profile
     profiled = profile(dataset=ingested.outputs["dataset"]).set_display_name("Profile")
+    profile_page = report_profile(statistics=profiled.outputs["statistics"], title=source)
+    profile_page.set_display_name("Draw the profile")
 
     # 4. Validate
-    validated = validate(dataset=ingested.outputs["dataset"], rules=rules, label=label)
+    checks = read_rules(rules=rules, label=label).set_display_name("Read the rules")
+    validated = validate(dataset=ingested.outputs["dataset"], checks=checks.output)
     validated.set_display_name("Validate")
 
     # 5. Split
@@ -234,6 +239,7 @@ def tabular_custom(
         promote=challenger_wins,
         description=verdict,
         labels=labels,
+        serving_image=serving_image,
         project=PROJECT_ID_PLACEHOLDER,
         location=LOCATION_PLACEHOLDER,
     ).set_display_name("Register")
@@ -245,9 +251,9 @@ def tabular_custom(
         version=registration.outputs["version"],
         registered=registration.outputs["registered"],
         model=training.outputs["model"],
-        metrics=evaluated.outputs["metrics"],
+        test_metrics=evaluated.outputs["metrics"],
         classification_metrics=evaluated.outputs["classification_metrics"],
         evaluation=evaluated.outputs["evaluation"],
         report=reported.outputs["report"],
-        profile=profiled.outputs["report"],
+        profile=profile_page.outputs["report"],
     )

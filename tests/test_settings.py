@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trainwright.errors import UserError
-from trainwright.settings import find_environment, read_environments, state_folder
+from trainwright.settings import find_environment, find_local, read_environments, state_folder
 
 PROD = """
 [environments.prod]
@@ -43,6 +43,12 @@ def test_local_may_have_one(tmp_path: Path) -> None:
     assert (local.labels, local.project) == ({"who": "me"}, "trainwright-local")
 
 
+def test_images_that_local_vertex_does_not_know_can_be_mapped(tmp_path: Path) -> None:
+    assert find_local(folder=tmp_path).images == {}
+    (tmp_path / "trainwright.toml").write_text('[local]\nimages = { "ghcr.io/acme/tool:1" = "host" }\n')
+    assert find_local(folder=tmp_path).images == {"ghcr.io/acme/tool:1": "host"}
+
+
 def test_an_unknown_environment_names_the_nearest(folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"--env prd: unknown environment \(.*trainwright.toml\), nearest is 'prod'"
@@ -64,6 +70,13 @@ def test_an_unknown_environment_names_the_nearest(folder: Path) -> None:
         (PROD.replace('"acme-ml-pipelines"', '"gs://x"'), "bucket: found 'gs://x'"),
         ('environments = "x"', "environments is a string"),
         ("[environments", "not TOML: "),
+        ("[locl]", "unknown key 'locl', nearest is 'local'"),
+        ('[local]\nimage = { a = "host" }', "local.image: unknown key, nearest is 'images'"),
+        (
+            '[local]\nimages = { a = "docker" }',
+            "local.images.a: found 'docker', should be 'python'",
+        ),
+        ("local = 1", "local is an integer"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`trainwright.toml`: the environments that pipelines are submitted to; and the state folder of local Vertex.
+"""`trainwright.toml`: environments to submit pipelines to, and the settings and state folder of local Vertex.
 
 An example:
 
@@ -10,7 +10,11 @@ An example:
     labels = { team = "churn" }
     failure_policy = "fast"
 
-The environment `local` needs no entry: it is the local Vertex AI of the state folder.
+The environment `local` needs no entry: it is the local Vertex AI of the state folder. What it runs for
+container images that it does not know is said by their name, with or without a tag:
+
+    [local]
+    images = { "europe-docker.pkg.dev/acme-ml/trainers/churn" = "python", "ghcr.io/acme/tool" = "host" }
 """
 
 import os
@@ -25,6 +29,7 @@ from trainwright.nearest import nearest
 
 SETTINGS_FILE = "trainwright.toml"
 LOCAL = "local"
+_TABLES = ("environments", "local")
 LOCAL_DEFAULTS: dict[str, Any] = {
     "project": "trainwright-local",
     "location": "us-central1",
@@ -73,6 +78,16 @@ class Environment(BaseModel):
         return self.name == LOCAL
 
 
+class Local(BaseModel):
+    """How local Vertex runs what it is given: `[local]` of `trainwright.toml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    images: dict[str, Literal["python", "host"]] = {}
+    """What stands for container images that it does not know: `python` is an environment with the packages
+    that the command installs, `host` this machine's shell and programs."""
+
+
 def state_folder() -> Path:
     """Where local Vertex keeps its state: `$TRAINWRIGHT_STATE`, or `.trainwright` in the current folder."""
     return Path(os.environ.get("TRAINWRIGHT_STATE") or ".trainwright").expanduser().absolute()
@@ -96,17 +111,11 @@ def read_environments(path: Path | None) -> dict[str, Environment]:
     Raises:
         UserError: The file is not TOML, or has an unknown key or a value of the wrong type.
     """
-    tables: dict[str, Any] = {}
-    if path is not None:
-        document = _read_toml(path)
-        for key in document:
-            if key != "environments":
-                raise UserError(f"{path}: unknown key {key!r}, {nearest(key, ['environments'])}")
-        tables = document.get("environments", {})
-        if not isinstance(tables, dict):
-            raise UserError(
-                f"{path}: environments is {_toml_type(tables)}, expected [environments.NAME] tables"
-            )
+    document = _read_document(path)
+    _local(path, document)
+    tables = document.get("environments", {})
+    if not isinstance(tables, dict):
+        raise UserError(f"{path}: environments is {_toml_type(tables)}, expected [environments.NAME] tables")
     return {name: _environment(path, name, tables.get(name, {})) for name in dict.fromkeys((LOCAL, *tables))}
 
 
@@ -128,6 +137,27 @@ def find_environment(name: str, *, folder: Path | None = None) -> Environment:
     return environments[name]
 
 
+def find_local(*, folder: Path | None = None) -> Local:
+    """Reads the settings of local Vertex in the nearest `trainwright.toml`; without one, the defaults.
+
+    Args:
+        folder: Where to start looking for the settings file; the current folder unless given.
+
+    Raises:
+        UserError: The settings file is wrong.
+    """
+    path = find_settings(folder or Path.cwd())
+    return _local(path, _read_document(path))
+
+
+def _read_document(path: Path | None) -> dict[str, Any]:
+    document = _read_toml(path) if path is not None else {}
+    for key in document:
+        if key not in _TABLES:
+            raise UserError(f"{path}: unknown key {key!r}, {nearest(key, _TABLES)}")
+    return document
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -142,25 +172,35 @@ def _environment(path: Path | None, name: str, table: object) -> Environment:
     if not isinstance(table, dict):
         raise UserError(f"{where} is {_toml_type(table)}, expected a table")
     if "name" in table:  # a field of ours, not of the file
-        raise UserError(f"{where}.name: unknown key, {nearest('name', _keys())}")
+        raise UserError(f"{where}.name: unknown key, {nearest('name', _keys(Environment))}")
     defaults = LOCAL_DEFAULTS if name == LOCAL else {}
     try:
         return Environment.model_validate({**defaults, **table, "name": name})
     except ValidationError as error:
-        raise UserError(_first_mistake(where, error)) from error
+        raise UserError(_first_mistake(where, error, _keys(Environment))) from error
 
 
-def _keys() -> list[str]:
-    return [key for key in Environment.model_fields if key != "name"]
+def _local(path: Path | None, document: dict[str, Any]) -> Local:
+    table = document.get("local", {})
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: local is {_toml_type(table)}, expected a table")
+    try:
+        return Local.model_validate(table)
+    except ValidationError as error:
+        raise UserError(_first_mistake(f"{path}: local", error, _keys(Local))) from error
 
 
-def _first_mistake(where: str, error: ValidationError) -> str:
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [key for key in model.model_fields if key != "name"]
+
+
+def _first_mistake(where: str, error: ValidationError, keys: list[str]) -> str:
     mistakes = error.errors(include_url=False)
     # An unknown key first: it is often the cause of a missing one.
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{where}.{key}: unknown key, {nearest(key, _keys())}"
+        return f"{where}.{key}: unknown key, {nearest(key, keys)}"
     if first["type"] == "missing":
         missing = [str(mistake["loc"][0]) for mistake in mistakes if mistake["type"] == "missing"]
         return f"{where}: missing {', '.join(missing)}"

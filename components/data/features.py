@@ -1,5 +1,7 @@
 """Raw columns to numbers, fitted on the train rows alone and written down as SQL."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -9,11 +11,8 @@ from trainwright.authoring.images import DUCKDB, PYTHON_IMAGE
 
 
 @dsl.component(base_image=PYTHON_IMAGE, packages_to_install=[DUCKDB])
-def prepare_features(
+def fit_features(
     train: Input[Dataset],
-    validation: Input[Dataset],
-    train_features: Output[Dataset],
-    validation_features: Output[Dataset],
     transform: Output[Artifact],
     label: str,
     positive_class: str = "",
@@ -22,7 +21,7 @@ def prepare_features(
     min_category_rows: int = 10,
     scale: bool = True,
 ) -> None:
-    """Imputes, encodes and scales: `SELECT` of the transform's expressions is all there is to it.
+    """Imputes, encodes and scales: fits the SQL expressions that `apply_features` selects.
 
     - Numbers and booleans: null, NaN and infinity become the median of the train rows, and where those have
       any, a column `<name> is missing` says so; then minus the mean, divided by the standard deviation. Dates
@@ -33,14 +32,11 @@ def prepare_features(
     - Left out: what tells no train rows apart: constant columns, and text whose values are all rare (an id).
 
     Args:
-        train: Parquet with the raw columns; everything is fitted on these rows alone.
-        validation: Parquet with at least the same columns.
-        train_features: Parquet: the transform's columns, all DOUBLE and never null, then `label`, INTEGER: 1
-            for the positive class, else 0. One row for each train row, in the same order.
-        validation_features: The same of `validation`.
+        train: Parquet with the raw columns, one file or a folder of files.
         transform: JSON: `version` (1), `label`, `positive_class`, `classes` (as text: negative, positive),
-            `columns` (each `name` and `expression`, DuckDB SQL over raw columns), `left_out` (raw columns),
-            `fitted_on_rows`. Names hold none of [, ], < and >: XGBoost refuses three of them.
+            `columns` (each `name` and `expression`, DuckDB SQL over raw columns that gives a DOUBLE, never
+            null), `left_out` (raw columns), `fitted_on_rows`. Names hold none of [, ], < and >: XGBoost
+            refuses three of them.
         label: Target column with exactly two values, none null.
         positive_class: The value that is predicted, as text. Empty: the greater of the two.
         exclude: Columns that are no features: keys, times, what is known only after the fact.
@@ -60,111 +56,169 @@ def prepare_features(
 
     import duckdb
 
-    def identifier(name: str) -> str:
-        return '"' + name.replace('"', '""') + '"'
+    def literal(value: str | float) -> str:
+        if isinstance(value, str):
+            return "'" + value.replace("'", "''") + "'"
+        return f"({value!r})" if "e" in repr(value) else f"({value!r}e0)"  # in SQL, 0.1 is a DECIMAL
 
-    def text(value: str) -> str:
-        return "'" + value.replace("'", "''") + "'"
-
-    def number(value: float) -> str:
-        digits = repr(value)  # in SQL, 0.1 is a DECIMAL and 0.1e0 a DOUBLE
-        return f"({digits})" if "e" in digits else f"({digits}e0)"
-
-    connection = duckdb.connect()
     # One thread: the order in which floating-point numbers are added up decides their last digits.
-    connection.execute("SET threads = 1")
-    schemas = {}
-    for view, dataset in {"train": train, "validation": validation}.items():
-        files = glob.escape(dataset.path) + ("/*.parquet" if Path(dataset.path).is_dir() else "")
-        connection.read_parquet(files, hive_partitioning=False).create_view(view)
-        described = connection.execute(f"DESCRIBE FROM {view}").fetchall()
-        schemas[view] = {name: kind for name, kind, *_ in described}
-    schema = schemas["train"]
+    connection = duckdb.connect(config={"threads": 1})
+    files = glob.escape(train.path) + ("/*.parquet" if Path(train.path).is_dir() else "")
+    rows = connection.read_parquet(files, hive_partitioning=False)
+    kinds = dict(zip(rows.columns, map(str, rows.types), strict=True))
     for argument, name in [("label", label), *(("exclude", name) for name in exclude)]:
-        if name not in schema:
-            close = (difflib.get_close_matches(name, schema, n=1, cutoff=0) or [""])[0]
+        if name not in kinds:
+            [close] = difflib.get_close_matches(name, kinds, n=1, cutoff=0)
             raise ValueError(f"{argument}: the train rows have no column {name!r}; nearest: {close!r}")
-    if missing := [name for name in schema if name not in schemas["validation"]]:
-        raise ValueError(f"validation: there is no column {missing[0]!r}, which the train rows have")
-    target = f"{identifier(label)}::VARCHAR"
-    query = f"SELECT {target} FROM train GROUP BY 1 ORDER BY min({identifier(label)})"
-    classes = [value for (value,) in connection.execute(query).fetchall()]
+    quoted = {name: '"' + name.replace('"', '""') + '"' for name in kinds}
+    found = rows.aggregate(f"{quoted[label]}::VARCHAR, min({quoted[label]})").order("#2").fetchall()
+    classes = sorted((value for value, _ in found), key=lambda value: value == positive_class)
     if len(classes) != 2 or None in classes:
         raise ValueError(f"label: {label!r} has {str(classes[:5])[1:-1]} in train; expected two, none null")
-    if positive_class and positive_class not in classes:
+    if positive_class not in ("", classes[1]):
         raise ValueError(f"positive_class: {positive_class!r} is not in {label!r}; expected one of {classes}")
-    positive = positive_class or classes[-1]
-    classes.sort(key=lambda value: value == positive)
-    known = f"{target} IN ({text(classes[0])}, {text(classes[1])})"
-    [(strange,)] = connection.execute(f"SELECT count(*) FROM validation WHERE {known} IS NOT TRUE").fetchall()
-    if strange:
-        raise ValueError(f"validation: {strange:,} rows have a {label!r} that is neither of {classes}")
 
-    columns: list[dict] = []
-    taken = {"label"}
-
-    def add(name: str, expression: str) -> None:
-        name = name.translate(str.maketrans("[]<>", "()()"))
-        while name.lower() in taken:
-            name += "'"
-        taken.add(name.lower())
-        columns.append({"name": name, "expression": expression})
-
-    def add_number(name: str, raw: str) -> None:
-        finite = f"CASE WHEN isfinite({raw}) THEN {raw} END"
-        query = "SELECT median(x), count(*) - count(x), min(x) < max(x) FROM "
-        [(median, nulls, varies)] = connection.execute(
-            f"{query} (SELECT {finite} AS x FROM train)"
-        ).fetchall()
-        if varies:
-            filled = f"CASE WHEN isfinite({raw}) THEN {raw} ELSE {number(median)} END"
-            query = f"SELECT avg({filled}), stddev_pop({filled}) FROM train"
-            [(mean, deviation)] = connection.execute(query).fetchall()
-            add(name, f"({filled} - {number(mean)}) / {number(deviation or 1.0)}" if scale else filled)
-        if nulls and median is not None:
-            add(f"{name} is missing", f"CASE WHEN isfinite({raw}) THEN 0e0 ELSE 1e0 END")
-
-    def add_categories(name: str, value: str) -> None:
-        [(rows, filled)] = connection.execute(f"SELECT count(*), count({value}) FROM train").fetchall()
-        # No names in it: an alias would yield to a column of the same name.
-        query = f"SELECT {value}, count(*) FROM train WHERE {value} NOT NULL GROUP BY 1 "
-        query += "HAVING count(*) >= ? ORDER BY count(*) DESC, 1 LIMIT ?"
-        frequent = connection.execute(query, [min_category_rows, max_categories]).fetchall()
-        groups = [(f"{name}={v}", f"{value} = {text(v)}", n) for v, n in frequent]
-        listed = ", ".join(text(v) for v, _ in frequent)
-        rare = f"{value} NOT IN ({listed})" if frequent else f"{value} NOT NULL"
-        groups.append((f"{name}=(other)", rare, filled - sum(n for _, n in frequent)))
-        groups.append((f"{name}=(missing)", f"{value} IS NULL", rows - filled))
-        for group, condition, n in groups:
-            if 0 < n < rows:
-                add(group, f"CASE WHEN {condition} THEN 1e0 ELSE 0e0 END")
-
+    # How a column of a type is read: the first is text, the others are numbers.
+    readings = {
+        'VARCHAR|UUID|"NULL"': "{}::VARCHAR",
+        "U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL[^[]*|BOOLEAN": "{}::DOUBLE",
+        "(DATE|TIMESTAMP)[^[]*": "(epoch({}) / 86400e0)",
+    }
+    columns: dict[str, dict] = {}
     left_out = []
-    for name, kind in schema.items():
-        if name == label or name in exclude:
-            continue
-        before, column = len(columns), identifier(name)
-        if re.fullmatch("U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL[^[]*|BOOLEAN", kind):
-            add_number(name, f"{column}::DOUBLE")
-        elif re.fullmatch("DATE|TIMESTAMP[^[]*", kind):
-            add_number(name, f"(epoch({column}) / 86400e0)")
-        elif kind in ("VARCHAR", "UUID"):
-            add_categories(name, column if kind == "VARCHAR" else f"{column}::VARCHAR")
-        elif kind != '"NULL"':
+    for name, kind in [item for item in kinds.items() if item[0] not in (label, *exclude)]:
+        fitting = [reading for pattern, reading in readings.items() if re.fullmatch(pattern, kind)]
+        if not fitting:
             raise ValueError(f"{name}: {kind} is no feature; expected number, text or date, or it in exclude")
-        if len(columns) == before:
-            left_out.append(name)
+        raw = fitting[0].format(quoted[name])
+        if raw.endswith("VARCHAR"):
+            common = rows.aggregate(f"{raw}, count(*)").filter(f"#1 NOT NULL AND #2 >= {min_category_rows}")
+            top = [value for value, _ in common.order("#2 DESC, #1").limit(max_categories).fetchall()]
+            rare = f"{raw} NOT IN ({', '.join(map(literal, top))})" if top else f"{raw} NOT NULL"
+            flags = [(f"{name}={value}", f"{raw} = {literal(value)}") for value in top]
+            flags += [(f"{name}=(other)", rare), (f"{name}=(missing)", f"{raw} IS NULL")]
+            fitted = [(flag, f"CASE WHEN {met} THEN 1e0 ELSE 0e0 END") for flag, met in flags]
+        else:
+            finite = f"CASE WHEN isfinite({raw}) THEN {raw}"
+            [(median,)] = rows.aggregate(f"median({finite} END)").fetchall()
+            filled = f"{finite} ELSE {literal(median or 0.0)} END"
+            [(mean, spread)] = rows.aggregate(f"avg({filled}), stddev_pop({filled})").fetchall()
+            scaled = f"({filled} - {literal(mean)}) / {literal(spread or 1.0)}"
+            missing = f"CASE WHEN isfinite({raw}) THEN 0e0 ELSE 1e0 END"
+            fitted = [(name, scaled if scale else filled), (f"{name} is missing", missing)]
+        varies = rows.aggregate(", ".join(f"min({sql}) < max({sql})" for _, sql in fitted)).fetchall()
+        fitted = [feature for feature, told in zip(fitted, varies[0], strict=True) if told]
+        left_out += [] if fitted else [name]
+        for feature, expression in fitted:
+            feature = feature.translate(str.maketrans("[]<>", "()()"))
+            while feature.lower() in {"label", *columns}:
+                feature += "'"
+            columns[feature.lower()] = {"name": feature, "expression": expression}
     if not columns:
         raise ValueError(f"train: no feature remains; {', '.join(left_out)} tell no rows apart")
-
-    selected = [f"{column['expression']} AS {identifier(column['name'])}" for column in columns]
-    query = f"SELECT {', '.join(selected)}, ({target} = {text(positive)})::INTEGER AS label FROM "
-    for view, output in {"train": train_features, "validation": validation_features}.items():
-        Path(output.path).mkdir(parents=True, exist_ok=True)
-        part = f"{output.path}/part-00000.parquet"
-        [(rows,)] = connection.execute(f"COPY ({query} {view}) TO {text(part)} (FORMAT parquet)").fetchall()
-        kinds = {column["name"]: "DOUBLE" for column in columns} | {"label": "INTEGER"}
-        output.metadata.update(rows=rows, columns=list(kinds), schema=kinds, format="parquet")
-    about = {"version": 1, "label": label, "positive_class": positive, "classes": classes, "columns": columns}
-    about |= {"left_out": left_out, "fitted_on_rows": train_features.metadata["rows"]}
+    about = {"version": 1, "label": label, "positive_class": classes[1], "classes": classes}
+    about |= {"columns": [*columns.values()], "left_out": left_out, "fitted_on_rows": len(rows)}
     Path(transform.path).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+@dsl.component(base_image=PYTHON_IMAGE, packages_to_install=[DUCKDB])
+def apply_features(dataset: Input[Dataset], transform: Input[Artifact], features: Output[Dataset]) -> None:
+    """Selects the expressions of a fitted transform from raw rows, and the label as 0 and 1.
+
+    Args:
+        dataset: Parquet with the raw columns that the expressions read and the label, one file or a folder.
+        transform: JSON of `fit_features`.
+        features: Parquet: the transform's columns, all DOUBLE and never null, then `label`, INTEGER: 1 for
+            the positive class, else 0. One row for each row of `dataset`, in the same order.
+
+    Raises:
+        ValueError: A column is missing or of a type that an expression does not take, or a row's label is
+            neither of the transform's classes.
+    """
+    import glob
+    import json
+    from pathlib import Path
+
+    import duckdb
+
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    fitted = json.loads(Path(transform.path).read_text(encoding="utf-8"))
+    label, classes = f"{quoted(fitted['label'])}::VARCHAR", fitted["classes"]
+    kinds = {column["name"]: "DOUBLE" for column in fitted["columns"]} | {"label": "INTEGER"}
+    expressions = [column["expression"] for column in fitted["columns"]]
+    positive = fitted["positive_class"].replace("'", "''")
+    selected = f"SELECT {', '.join(expressions)}, ({label} = '{positive}')::INTEGER FROM raw"
+    files = glob.escape(dataset.path) + ("/*.parquet" if Path(dataset.path).is_dir() else "")
+    Path(features.path).mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect()
+    connection.read_parquet(files, hive_partitioning=False).create_view("raw")
+    try:
+        query = f"SELECT count(*), count_if(list_contains(?, {label}) IS NOT TRUE) FROM raw"
+        [(rows, strange)] = connection.execute(query, [classes]).fetchall()
+        if strange:
+            raise ValueError(
+                f"dataset: {strange:,} rows have a {fitted['label']!r} that is neither of {classes}"
+            )
+        # Named from outside: a name inside would stand in for a column that is not there.
+        named = connection.sql(f"FROM ({selected}) AS features({', '.join(map(quoted, kinds))})")
+        named.write_parquet(f"{features.path}/part-00000.parquet")
+    except duckdb.Error as error:
+        raise ValueError(f"dataset does not fit the transform: {str(error).splitlines()[0]}") from None
+    features.metadata.update(rows=rows, columns=list(kinds), schema=kinds, format="parquet")
+
+
+class Features(NamedTuple):
+    """What `prepare_features` gives."""
+
+    train_features: Dataset
+    validation_features: Dataset
+    transform: Artifact
+
+
+@dsl.pipeline(
+    name="prepare-features",
+    description="Features of train and validation rows by one transform, fitted on the train rows alone.",
+)
+def prepare_features(
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    label: str,
+    positive_class: str = "",
+    exclude: list = [],
+    max_categories: int = 20,
+    min_category_rows: int = 10,
+    scale: bool = True,
+) -> Features:
+    """Imputes, encodes and scales the columns of train and validation rows; see `fit_features`.
+
+    Args:
+        train: Parquet with the raw columns; everything is fitted on these rows alone.
+        validation: Parquet with the same columns.
+        label: Target column with exactly two values, none null.
+        positive_class: The value that is predicted, as text. Empty: the greater of the two.
+        exclude: Columns that are no features: keys, times, what is known only after the fact.
+        max_categories: At most so many values of a text column get a column of their own; at least 1.
+        min_category_rows: Values in fewer train rows than this are rare.
+        scale: False leaves the numbers as they are (trees do not need it).
+
+    Returns:
+        `train_features` and `validation_features`: see `apply_features`. `transform`: see `fit_features`.
+    """
+    fitted = fit_features(
+        train=train,
+        label=label,
+        positive_class=positive_class,
+        exclude=exclude,
+        max_categories=max_categories,
+        min_category_rows=min_category_rows,
+        scale=scale,
+    ).set_display_name("Fit features")
+    of_train = apply_features(dataset=train, transform=fitted.outputs["transform"])
+    of_validation = apply_features(dataset=validation, transform=fitted.outputs["transform"])
+    return Features(
+        train_features=of_train.set_display_name("Apply to train rows").outputs["features"],
+        validation_features=of_validation.set_display_name("Apply to validation rows").outputs["features"],
+        transform=fitted.outputs["transform"],
+    )

@@ -5,8 +5,6 @@ from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Ou
 
 from trainwright.authoring.images import DUCKDB, PYTHON_IMAGE, SCIKIT_LEARN
 
-# ruff: noqa: S608 - SQL holds only column names of the data
-
 
 @dsl.component(base_image=PYTHON_IMAGE, packages_to_install=[DUCKDB, SCIKIT_LEARN])
 def evaluate_classification(
@@ -21,7 +19,7 @@ def evaluate_classification(
 
     Args:
         predictions: Of `predict_tabular`, or any Parquet with the label and a score, whose metadata has
-            `label`, `positive_class` and `score_column`.
+            `label`, `positive_class`, `score_column` and, for their names, `classes` (negative, positive).
         evaluation: One JSON file: label, positive_class, rows, test_fingerprint (of the rows without the
             predictions, in any order), metrics, confusionMatrix, roc, precisionRecall, calibration, slices.
         metrics: auRoc, auPrc, logLoss, brier, and at the threshold accuracy, precision, recall, f1Score
@@ -45,38 +43,29 @@ def evaluate_classification(
 
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold {threshold}: expected between 0 and 1")
-    label, positive, scored = (
-        predictions.metadata[key] for key in ("label", "positive_class", "score_column")
-    )
-    connection = duckdb.connect()
+    about = predictions.metadata
+    label, positive, scored = about["label"], about["positive_class"], about["score_column"]
     files = glob.escape(predictions.path) + ("/*.parquet" if Path(predictions.path).is_dir() else "")
-    connection.read_parquet(files).create("predictions")
-    kinds = {name: kind for name, kind, *_ in connection.execute("DESCRIBE predictions").fetchall()}
+    rows = duckdb.connect().read_parquet(files, hive_partitioning=False)
+    quoted = {name: '"' + name.replace('"', '""') + '"' for name in rows.columns}
     for name in [label, scored, *slice_columns]:
-        if name not in kinds:
-            raise ValueError(f"predictions have no column {name!r}; there are: {', '.join(sorted(kinds))}")
-    quoted = {name: '"' + name.replace('"', '""') + '"' for name in kinds}
-    truth_sql = f"{quoted[label]} = CAST($positive AS {kinds[label]})"
-    read = f"SELECT {truth_sql} AS truth, CAST({quoted[scored]} AS DOUBLE) AS score FROM predictions"
-    columns = connection.execute(read, {"positive": positive}).fetchnumpy()
-    truth, score = columns["truth"], columns["score"]
+        if name not in quoted:
+            raise ValueError(f"predictions have no column {name!r}; there are: {', '.join(sorted(quoted))}")
+    value, kind = str(positive).replace("'", "''"), rows.types[rows.columns.index(label)]
+    is_positive = f"{quoted[label]} = CAST('{value}' AS {kind})"
+    read = rows.project(f"{is_positive} AS truth, {quoted[scored]}::DOUBLE AS score")
+    truth, score = read.fetchnumpy().values()
     if numpy.ma.is_masked(truth) or numpy.ma.is_masked(score):
         raise ValueError(f"{label!r} or {scored!r} has rows without a value")
     if not 0 < truth.sum() < len(truth):
-        raise ValueError(
-            f"label {label!r}: {truth.sum()} of {len(truth)} rows are {positive!r}; both classes are needed"
-        )
+        raise ValueError(f"label {label!r}: {truth.sum()} of {len(truth)} rows are {positive!r}; need both")
 
     def measure(truth: numpy.ndarray, score: numpy.ndarray) -> dict[str, float]:
-        predicted = score >= threshold
-        values = {
-            "logLoss": measures.log_loss(truth, score, labels=[False, True]),
-            "brier": numpy.mean((score - truth) ** 2),
-            "accuracy": numpy.mean(truth == predicted),
-            "precision": measures.precision_score(truth, predicted, zero_division=0),
-            "recall": measures.recall_score(truth, predicted, zero_division=0),
-            "f1Score": measures.f1_score(truth, predicted, zero_division=0),
-        }
+        [[tn, fp], [fn, tp]] = measures.confusion_matrix(truth, score >= threshold, labels=[False, True])
+        values = {"accuracy": (tp + tn) / len(truth), "f1Score": 2 * tp / max(2 * tp + fp + fn, 1)}
+        values |= {"precision": tp / max(tp + fp, 1), "recall": tp / max(tp + fn, 1)}
+        values["brier"] = numpy.mean((score - truth) ** 2)
+        values["logLoss"] = measures.log_loss(truth, score, labels=[False, True])
         if 0 < truth.sum() < len(truth):  # a ranking needs both classes
             values["auRoc"] = measures.roc_auc_score(truth, score)
             values["auPrc"] = measures.average_precision_score(truth, score)
@@ -89,44 +78,30 @@ def evaluate_classification(
 
     slices = []
     for column in slice_columns:
-        query = f"SELECT CAST({quoted[column]} AS VARCHAR) AS value FROM predictions"
-        values = connection.execute(query).fetchnumpy()["value"].astype(object)
-        values = numpy.ma.filled(values, "(none)")
+        values = rows.project(f"ifnull({quoted[column]}::VARCHAR, '(none)') AS v").fetchnumpy()["v"]
         if len(set(values)) > 20:
             raise ValueError(f"slice column {column!r} has {len(set(values))} values; at most 20: group them")
         for value in sorted(set(values)):
-            rows = values == value
-            measured = {"rows": int(rows.sum()), "metrics": measure(truth[rows], score[rows])}
+            part = values == value
+            measured = {"rows": int(part.sum()), "metrics": measure(truth[part], score[part])}
             slices.append({"column": column, "value": value, **measured})
-
     # Of the rows as a multiset: the order of rows, columns and files does not count.
-    tested = ", ".join(quoted[name] for name in sorted(kinds) if not name.startswith("prediction_"))
-    lines = f"SELECT to_json(t)::VARCHAR AS line FROM (SELECT {tested} FROM predictions) t"
-    [(total,)] = connection.execute(f"SELECT sum(md5_number_lower(line)::HUGEINT) FROM ({lines})").fetchall()
-    found = measure(truth, score)
-    summary = {"rows": len(truth), "test_fingerprint": f"{len(truth)}-{total}"}
+    tested = ", ".join(quoted[name] for name in sorted(quoted) if not name.startswith("prediction_"))
+    hashed = "SELECT sum(md5_number_lower(to_json(t)::VARCHAR)::HUGEINT) FROM t"
+    [(total,)] = rows.project(tested).query("t", hashed).fetchall()
+    categories = [str(name) for name in about.get("classes", [f"not {positive}", positive])]
+    matrix = measures.confusion_matrix(truth, score >= threshold, labels=[False, True]).tolist()
     false_positives, true_positives, cuts = measures.roc_curve(truth, score)
     roc = points(false_positives, true_positives, numpy.minimum(cuts, 1.0))  # the first cut is infinite
     precision, recall, cuts = measures.precision_recall_curve(truth, score)
     fraction, mean_score = calibration_curve(truth, score, n_bins=10, strategy="quantile")
-    matrix = measures.confusion_matrix(truth, score >= threshold, labels=[False, True]).tolist()
-    categories = [f"not {positive}", str(positive)]
-    curves = {
-        "confusionMatrix": {"threshold": threshold, "categories": categories, "rows": matrix},
-        "roc": roc,
-        "precisionRecall": points(recall, precision, numpy.append(cuts, 1.0)),
-        "calibration": points(mean_score, fraction),
-    }
-    content = {
-        "label": label,
-        "positive_class": positive,
-        **summary,
-        "metrics": found,
-        **curves,
-        "slices": slices,
-    }
+    summary = {"rows": len(truth), "test_fingerprint": f"{len(truth)}-{total}"}
+    content = {"label": label, "positive_class": positive, **summary, "metrics": measure(truth, score)}
+    content |= {"confusionMatrix": {"threshold": threshold, "categories": categories, "rows": matrix}}
+    content |= {"roc": roc, "precisionRecall": points(recall, precision, numpy.append(cuts, 1.0))}
+    content |= {"calibration": points(mean_score, fraction), "slices": slices}
     Path(evaluation.path).write_text(json.dumps(content, indent=1), encoding="utf-8")
-    evaluation.metadata.update(summary, **found)
-    metrics.metadata.update(found)
+    metrics.metadata.update(content["metrics"])
+    evaluation.metadata.update(summary, **content["metrics"])
     classification_metrics.log_roc_curve(*map(list, zip(*roc, strict=True)))
     classification_metrics.log_confusion_matrix(categories, matrix)

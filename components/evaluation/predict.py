@@ -22,7 +22,8 @@ def predict_tabular(
         dataset: Rows as they were before `prepare_features`, Parquet, one file or a folder; label not needed.
         predictions: The same rows in the same order, with two more columns: `prediction_score`, the
             probability of the positive class, and `prediction_label`, the class that is at least as probable
-            as the other. Metadata: as of every Dataset, and `label`, `positive_class`, `score_column`.
+            as the other. Metadata: as of every Dataset, and `label`, `classes` (negative, positive),
+            `positive_class`, `score_column`.
         batch_rows: Rows that are held in memory at a time, 1 or more.
 
     Raises:
@@ -77,10 +78,9 @@ def predict_tabular(
             rows += batch.num_rows
     if not rows:
         raise ValueError("dataset has no rows")
-    connection.read_parquet(glob.escape(str(target))).create_view("written")
-    kinds = connection.execute("DESCRIBE written").fetchall()
-    predictions.metadata.update(rows=rows, columns=schema.names, format="parquet")
-    predictions.metadata["schema"] = {name: kind for name, kind, *_ in kinds}
-    predictions.metadata.update(
-        label=transform["label"], positive_class=described["classes"][1], score_column="prediction_score"
-    )
+    written = connection.read_parquet(glob.escape(str(target)), hive_partitioning=False)
+    kinds = dict(zip(written.columns, map(str, written.types), strict=True))
+    predictions.metadata.update(rows=rows, columns=list(kinds), schema=kinds, format="parquet")
+    about = {"label": transform["label"], "classes": described["classes"]}
+    about |= {"positive_class": described["classes"][1], "score_column": "prediction_score"}
+    predictions.metadata.update(about)

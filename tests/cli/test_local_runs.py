@@ -138,8 +138,7 @@ def test_a_failed_task_is_named_with_its_exit_code_last_lines_and_log(shell: She
     found = json.loads(done.stdout)
     assert found["state"] == "PIPELINE_STATE_FAILED"
     assert found["tasks"][0]["state"] == "FAILED"
-    assert found["error"].splitlines()[0] == "task 'stop' failed with exit code 3"
-    assert "    about to stop" in found["error"].splitlines()
+    assert found["error"].splitlines()[0] == "task 'stop' failed with exit code 3: about to stop"
     log = Path(found["error"].splitlines()[-1].removeprefix("  log: "))
     assert "about to stop" in log.read_text()
     assert "Traceback" not in done.stderr

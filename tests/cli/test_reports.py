@@ -13,6 +13,7 @@ from trainwright.cli.progress import Progress, task_table
 from trainwright.cli.session import Session
 from trainwright.cli.summary import as_json, headline, print_summary
 from trainwright.settings import read_environments
+from trainwright.vertex.models import Version
 from trainwright.vertex.runs import Artifact, Run, Task
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -91,33 +92,37 @@ def test_the_summary_has_metrics_outputs_models_and_reports(
     report.parent.mkdir(parents=True)
     report.touch()
     model = {"resourceName": "projects/1/locations/l/models/7@2"}
+    metrics = {"loss": 1, "auRoc": 0.84123456, "curve": [1]}
+    measured = Artifact("gs://bucket/m", "system.Metrics", metrics)
+    seconds = Artifact("gs://bucket/s", "system.Metrics", {"seconds": 3})
     run = _run(
         _task(
             "evaluate",
             artifacts={
-                "metrics": (
-                    Artifact(
-                        "gs://bucket/m", "system.Metrics", {"loss": 1, "auRoc": 0.84123456, "curve": [1]}
-                    ),
-                ),
+                "metrics": (measured,),
                 "report": (Artifact("gs://bucket/r/report.html", "system.HTML", {}),),
             },
         ),
+        _task("time", title="Measure time", artifacts={"metrics": (seconds,)}),
         _task("train", artifacts={"metrics": (Artifact("gs://bucket/n", "system.Metrics", {"loss": 0.5}),)}),
         _task("fingerprint", parameters={"Output": "12469fce"}),
         _task("register", artifacts={"model": (Artifact("https://h/v1/x", "google.VertexModel", model),)}),
         gain=0.02,
+        test_metrics=measured,
     )
-    print_summary(run, state=tmp_path)
+    name = model["resourceName"]
+    print_summary(run, state=tmp_path, versions={name: Version(name, "churn", "2", ("default", "v2"))})
     shown = capsys.readouterr().out
     assert [" ".join(line.split()) for line in shown.splitlines() if line] == [
-        "metrics evaluate train",
+        "test metrics evaluate train",
         "auRoc 0.841235",
         "loss 1 0.5",
+        "metrics Measure time",
+        "seconds 3",
         "outputs",
         "gain 0.02",
         "models",
-        "register projects/1/locations/l/models/7@2",
+        "projects/1/locations/l/models/7@2 churn, version 2: the default version",
         "reports",
         f"evaluate {report}",
     ]
@@ -138,9 +143,45 @@ def test_a_failure_names_the_task_the_last_lines_and_the_log(tmp_path: Path) -> 
     failed = _task("train/fit", "FAILED", error=error)
     run = _run(_task("train", "FAILED", is_group=True), failed, state="FAILED")
     lines = describe(run, Session(LOCAL, tmp_path)).splitlines()
-    assert lines[0] == "task 'train/fit' failed with exit code 3"
+    assert lines[0] == "task 'train/fit' failed with exit code 3: line 98 | line 99"
     assert lines[1:3] == ["  last lines of its log:", "    line 80"]
     assert lines[-2:] == ["    line 99", f"  log: {log}"]
+
+
+def test_a_failure_shows_what_the_component_said_not_what_kfp_wrote_before(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "pipelineJobs" / "p-1" / "fit.log"
+    log.parent.mkdir(parents=True)
+    frames = "".join(f'  File "lib{number}.py", line 1, in call\n    call()\n' for number in range(7))
+    log.write_text(
+        "[KFP Executor 2026-11-23 07:48:49,542 INFO]: Got executor_input:\n{\n"
+        f'    "inputs": {{}}\n}}\nread 7 rows\n'
+        f"Traceback (most recent call last):\n{frames}ValueError: too few\n"
+    )
+    error = f"task 'fit' failed with exit code 1: ValueError: too few; log: {log}"
+    lines = describe(_run(_task("fit", "FAILED", error=error), state="FAILED"), Session(LOCAL, tmp_path))
+    assert lines.splitlines()[:3] == [
+        "task 'fit' failed with exit code 1: ValueError: too few",
+        "  last lines of its log:",
+        "    read 7 rows",
+    ]
+    assert lines.splitlines()[-2:] == ["    ValueError: too few", f"  log: {log}"]
+
+
+def test_the_log_of_the_job_that_a_task_waited_for_comes_first(tmp_path: Path) -> None:
+    launcher, replica = tmp_path / "launcher.log", tmp_path / "replica.log"
+    launcher.write_text("ValueError: Job failed with value error in error state: 5.\n")
+    replica.write_text("loaded\nno memory left\n")
+    error = "task 'fit' failed with exit code 1: The replica exited. no memory left"
+    failed = _task("fit", "FAILED", error=f"{error}; log: {replica}; log: {launcher}")
+    run = _run(failed, state="FAILED")
+    assert describe(run, Session(LOCAL, tmp_path)).splitlines() == [
+        error,
+        "  last lines of its log:",
+        "    loaded",
+        "    no memory left",
+        f"  log: {replica}",
+        f"  log: {launcher}",
+    ]
 
 
 def test_a_failure_in_the_cloud_names_the_page_of_its_log() -> None:

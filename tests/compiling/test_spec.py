@@ -57,6 +57,7 @@ def test_a_pipeline_job_gives_its_spec_and_the_values_that_it_has(tmp_path: Path
         _kubernetes({"tolerations": [{"key": "gpu"}], "imagePullPolicy": "Always"}),
         _kubernetes({"secretAsEnv": [{"optional": True}], "pvcMount": []}),
         {"platforms": {"kubernetes": {"pipelineConfig": {"resourceTtlOnCompletion": 60}}}},
+        {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}},
     ],
 )
 def test_a_second_document_is_accepted_if_no_task_needs_it(tmp_path: Path, second: object) -> None:
@@ -77,7 +78,14 @@ def test_what_is_left_out_of_a_second_document_is_said(tmp_path: Path) -> None:
         (_kubernetes({"pvcMount": [{"mountPath": "/data"}]}), "pvcMount"),
         (_kubernetes({"secretAsEnv": [{"optional": True}, {"optional": False}]}), "secretAsEnv"),
         (_kubernetes({"someNewSetting": {"a": 1}}), "someNewSetting"),
-        ({"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}}, "workspace"),
+        (
+            {"platforms": {"kubernetes": {"pipelineConfig": {"activeDeadlineSeconds": 60}}}},
+            "platforms.kubernetes.pipelineConfig.activeDeadlineSeconds: only Kubernetes",
+        ),
+        (
+            _kubernetes({"podMetadata": {"labels": {"a": "b"}}}),
+            "platforms.kubernetes.deploymentSpec.executors.exec-a.podMetadata: only Kubernetes",
+        ),
         (SPEC, "second YAML document"),
     ],
 )

@@ -13,10 +13,10 @@ from kfp.dsl import Artifact, Dataset
 
 import examples.data
 from examples.data import example_table, main
-from trainwright.components.data.features import prepare_features
+from trainwright.components.data.features import apply_features, fit_features
 from trainwright.components.data.ingest import ingest
 from trainwright.components.data.split import split
-from trainwright.components.data.validate import validate
+from trainwright.components.data.validate import read_rules, validate
 from trainwright.local.storage import Storage, storage_app
 
 PIPELINES = Path(examples.data.__file__).parents[1] / "pipelines"
@@ -34,12 +34,14 @@ def test_the_parameters_fit_the_table(tmp_path: Path, name: str) -> None:
     label, columns = parameters["label"], dataset.metadata["columns"]
     assert {parameters["key"], *parameters["exclude"], *parameters["slice_columns"]} <= set(columns)
     assert parameters["key"] in parameters["exclude"] and label not in parameters["exclude"]
-    validate.python_func(dataset, parameters["rules"], Artifact(uri=str(tmp_path / "checks")), label)
+    checks = read_rules.python_func(parameters["rules"], label)
+    validate.python_func(dataset, checks, Artifact(uri=str(tmp_path / "checks")))
     method = parameters.get("split_method", "hash")
     split.python_func(dataset, *sides[:3], key=parameters["key"], method=method, label=label)
-    prepare_features.python_func(
-        *sides[:2], *sides[3:], transform, label, parameters["positive_class"], parameters["exclude"]
-    )
+    chosen = parameters["positive_class"], parameters["exclude"]
+    fit_features.python_func(sides[0], transform, label, *chosen)
+    for rows, features in zip(sides[:2], sides[3:], strict=True):
+        apply_features.python_func(rows, transform, features)
     positive = duckdb.read_parquet(f"{dataset.path}/*.parquet").filter(
         duckdb.ColumnExpression(label) == duckdb.ConstantExpression(parameters["positive_class"])
     )

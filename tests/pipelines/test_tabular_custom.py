@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kfp import compiler
 
+from trainwright.components.models.register import register_model
 from trainwright.components.training.custom import train_xgboost_tabular
 from trainwright.pipelines.tabular_custom import tabular_custom
 
@@ -98,17 +99,35 @@ def test_outputs_by_name(spec):
     outputs = spec["root"]["dag"]["outputs"]
     assert set(outputs["parameters"]) == {"verdict", "challenger_wins", "version"}
     assert set(outputs["artifacts"]) == {
-        "registered", "model", "metrics", "classification_metrics", "evaluation", "report", "profile",
+        "registered", "model", "test_metrics", "classification_metrics", "evaluation", "report", "profile",
     }  # fmt: skip
 
 
 def test_one_default_in_pipeline_and_component():
-    outer, inner = tabular_custom.component_spec.inputs, train_xgboost_tabular.component_spec.inputs
-    shared = (set(outer) & set(inner)) - {
-        "metric"
-    }  # the pipeline's compares models, the trainer's stops early
-    assert "max_depth" in shared
-    assert {name: outer[name].default for name in shared} == {name: inner[name].default for name in shared}
+    outer = tabular_custom.component_spec.inputs
+    for component, expected in ((train_xgboost_tabular, "max_depth"), (register_model, "serving_image")):
+        inner = component.component_spec.inputs
+        shared = {name for name in set(outer) & set(inner) if outer[name].default is not None}
+        shared.discard("metric")  # the pipeline's compares models, the trainer's stops early
+        assert expected in shared
+        assert {name: outer[name].default for name in shared} == {
+            name: inner[name].default for name in shared
+        }
+
+
+def test_each_parameter_reaches_a_task(spec):
+    used = json.dumps([spec["root"]["dag"]["tasks"]])
+    for name in tabular_custom.component_spec.inputs:
+        assert f'"componentInputParameter": "{name}"' in used, name
+    image = spec["root"]["dag"]["tasks"]["register-model"]["inputs"]["parameters"]["serving_image"]
+    assert image == {"componentInputParameter": "serving_image"}
+
+
+def test_a_mistake_in_the_rules_is_found_before_there_is_data(spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    assert "dependentTasks" not in tasks["read-rules"]
+    checks = tasks["validate"]["inputs"]["parameters"]["checks"]["taskOutputParameter"]
+    assert checks["producerTask"] == "read-rules"
 
 
 @pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)

@@ -43,6 +43,25 @@ def _job(*details: v1.PipelineTaskDetail, state: str = "SUCCEEDED") -> v1.Pipeli
     )
 
 
+def test_a_task_has_the_title_that_its_pipeline_gives_it_in_groups_too() -> None:
+    def task(component: str, name: str) -> dict[str, object]:
+        return {"componentRef": {"name": component}, "taskInfo": {"name": name}}
+
+    job = _job(
+        _detail(1, "p", 0, "SUCCEEDED"),
+        _detail(2, "train", 1, "SUCCEEDED"),
+        _detail(3, "train-0", 2, "SUCCEEDED"),
+        _detail(4, "fit", 3, "SUCCEEDED"),
+        _detail(5, "other", 3, "SUCCEEDED"),
+    )
+    job.pipeline_spec = {
+        "pipelineInfo": {"name": "p"},
+        "root": {"dag": {"tasks": {"train": task("comp-train", "Train each")}}},
+        "components": {"comp-train": {"dag": {"tasks": {"fit": task("comp-fit", "Fit trees")}}}},
+    }
+    assert [task.title for task in describe(job).tasks] == ["Train each", "train-0", "Fit trees", "other"]
+
+
 def test_tasks_come_after_the_group_that_they_are_in_and_the_pipeline_itself_is_none() -> None:
     run = describe(
         _job(

@@ -51,6 +51,9 @@ def execute(arguments: Sequence[str]) -> int:
         The exit status: 0 done, 1 a task failed (or a check did), 2 a user's mistake, 130 interrupted.
     """
     _quieten()
+    logging.raiseExceptions = (
+        False  # a log that cannot be written, as on a full disk, is no traceback's worth
+    )
     own = list(arguments)
     own = own[: own.index("--")] if "--" in own else own
     output = Output(as_json="--json" in own)
@@ -58,9 +61,9 @@ def execute(arguments: Sequence[str]) -> int:
         result = cli.main(args=list(arguments), prog_name="trainwright", standalone_mode=False, obj=output)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            sys.stderr.write(f"{error.ctx.get_usage()}\n")
-        output.fail(error.format_message())
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        help_ = f" See `{context.command_path} --help`." if context is not None else ""
+        output.fail(" ".join(error.format_message().split()) + help_)
         return EXIT_USER_ERROR
     except click.Abort:  # what click makes of Ctrl-C
         output.fail("interrupted")

@@ -1,5 +1,6 @@
 """What is said of a failed run: the task, its exit code, its last log lines, and the log's path."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from trainwright.vertex.runs import Run, Task
 
 _TAIL_LINES = 20
+_TAIL_BYTES = 64 * 1024
+_EXECUTOR_INPUT = re.compile(r"\[KFP Executor .+\]: Got executor_input:$")
 
 
 def describe(run: "Run", session: "Session") -> str:
@@ -33,21 +36,18 @@ def describe(run: "Run", session: "Session") -> str:
 
 def _describe_task(run: "Run", task: "Task", session: "Session") -> str:
     reason = (task.error or run.error or "no reason given").strip().splitlines()
-    lines = reason
     if not reason[0].startswith("task "):
-        lines = [f"task {task.path!r} failed: {reason[0]}", *reason[1:]]
+        reason[0] = f"task {task.path!r} failed: {reason[0]}"
     if session.state is None:
-        return "\n".join([*lines, f"  log: {log_url(run, task)}"])
-    log = log_file(session.state, run, task)
-    if log is None:
-        return "\n".join(lines)
-    # Local Vertex says the last lines and the log's path after the exit code or signal: here they follow.
-    ended = re.match(r"task '.+?' (?:failed with exit code \d+|was killed by [^:;]+)", lines[0])
-    lines[0] = ended[0] if ended else lines[0].removesuffix(f"; log: {log}")
-    tail = _tail(log)
-    if tail:
-        lines += ["  last lines of its log:", *(f"    {line}" for line in tail)]
-    return "\n".join([*lines, f"  log: {log}"])
+        return "\n".join([*reason, f"  log: {log_url(run, task)}"])
+    # Local Vertex names the logs at the end: first that of the job which the task waited for, if it did.
+    reason[0], *named = reason[0].split("; log: ")
+    own = log_file(session.state, run, task)
+    logs = [Path(log) for log in named] or ([own] if own is not None else [])
+    tail = _tail(logs[0]) if logs else []
+    if any(line.removeprefix("local Vertex: ") not in reason[0] for line in tail):
+        reason += ["  last lines of its log:", *(f"    {line}" for line in tail)]
+    return "\n".join([*reason, *(f"  log: {log}" for log in logs)])
 
 
 def log_file(state: Path, run: "Run", task: "Task") -> Path | None:
@@ -71,8 +71,23 @@ def log_url(run: "Run", task: "Task | None" = None) -> str:
 
 
 def _tail(log: Path) -> list[str]:
-    with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 64 * 1024))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-_TAIL_LINES:]
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in _own_lines(lines) if line.strip()][-_TAIL_LINES:]
+
+
+def _own_lines(lines: list[str]) -> list[str]:
+    """The lines of the task itself, without what KFP's executor writes before it calls the component.
+
+    That ends with the component's input as JSON, one value a line (kfp 2.17.0, `executor_main.py`).
+    """
+    starts = [number for number, line in enumerate(lines) if _EXECUTOR_INPUT.search(line)]
+    if not starts:
+        return lines
+    after = lines[starts[-1] + 1 :]
+    return after[after.index("}") + 1 :] if "}" in after else after

@@ -19,16 +19,26 @@ def local() -> None:
 
 
 @local.command()
-def up() -> None:
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65534),
+    help="The first of the two ports that it takes on 127.0.0.1; any free ones unless given.",
+)
+def up(port: int | None) -> None:
     """Start local Vertex as a process of its own, which goes on with every run that had not ended."""
     from trainwright.cli.session import server_process, start_beside
 
     state = _state()
     process = server_process(state)
     if process is not None:
+        if port is not None:
+            raise UserError(
+                f"--port {port}: local Vertex is up already for {state} (process {process}):"
+                " run `trainwright local down` first"
+            )
         click.echo(f"local Vertex is up already for {state} (process {process})")
         return
-    start_beside(state)
+    start_beside(state, port=port or 0)
     click.echo(f"local Vertex is up for {state} (process {server_process(state)})")
     click.echo('for a shell, a notebook or another tool: eval "$(trainwright local env)"')
 
@@ -62,7 +72,7 @@ def status() -> int:
 @local.command()
 def env() -> None:
     """Print `export NAME=value` lines with which Google's clients in any shell talk to local Vertex."""
-    from trainwright.local.server import connect
+    from trainwright.cli.session import connect
 
     variables = connect(_state())
     if variables is None:

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainwright.cli.output import Output, duration
+from trainwright.cli.output import Output, duration, note
 from trainwright.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trainwright.vertex.runs import Run, Task
 
 _CANCEL_SECONDS = 120.0
@@ -44,7 +42,7 @@ def list_(output: Output, environment: str, as_json: bool, limit: int) -> None:
     from trainwright.settings import find_environment
     from trainwright.vertex.runs import listing
 
-    with vertex(find_environment(environment)) as session:
+    with vertex(find_environment(environment), resume=False) as session:
         found = listing(session.environment)[:limit]
     if output.as_json:
         output.emit({"runs": [_json_row(run) for run in found]})
@@ -71,11 +69,13 @@ def show(output: Output, name: str, environment: str, as_json: bool) -> None:
     from trainwright.cli.summary import as_json as document
     from trainwright.cli.summary import headline, print_summary
     from trainwright.settings import find_environment
+    from trainwright.vertex.models import registered
     from trainwright.vertex.runs import SUCCEEDED, find, look
 
-    with vertex(find_environment(environment)) as session:
+    with vertex(find_environment(environment), resume=False) as session:
         run = look(find(name, session.environment))
         error = describe(run, session) if run.has_ended and run.state != SUCCEEDED else None
+        versions = {} if output.as_json else registered(run)
     if output.as_json:
         output.emit(document(run, error))
         return
@@ -84,35 +84,46 @@ def show(output: Output, name: str, environment: str, as_json: bool) -> None:
         click.echo(task_line(task))
     if error is not None:
         click.echo(error)
-    print_summary(run, state=session.state)
+    print_summary(run, state=session.state, versions=versions)
 
 
 @runs.command()
 @click.argument("name", metavar="RUN")
 @click.argument("task", required=False)
+@click.option("--follow", is_flag=True, help="Go on printing until the run, or the task, has ended.")
 @_ENVIRONMENT
 @click.pass_obj
-def logs(output: Output, name: str, task: str | None, environment: str) -> None:
+def logs(output: Output, name: str, task: str | None, follow: bool, environment: str) -> None:
     """Print the logs of a run on local Vertex, or of one of its tasks; for the cloud, where they are."""
     from trainwright.cli.failure import log_file, log_url
+    from trainwright.cli.logs import Logs
     from trainwright.cli.session import vertex
     from trainwright.settings import find_environment
-    from trainwright.vertex.runs import find, look
+    from trainwright.vertex.runs import TASK_ENDED, find, look
 
-    with vertex(find_environment(environment)) as session:
-        run = look(find(name, session.environment))
-    tasks = [_task(run, task)] if task is not None else [found for found in run.tasks if not found.is_group]
-    if session.state is None:
-        click.echo("\n".join(log_url(run, found) for found in tasks) if task is not None else log_url(run))
-        return
-    files = [(found, log_file(session.state, run, found)) for found in tasks]
-    if task is not None and files[0][1] is None:
-        raise UserError(f"run {run.id}: task {files[0][0].path!r} wrote no log ({files[0][0].state})")
-    for found, file in files:
-        if file is not None:
-            if task is None:
-                click.echo(f"==> {found.path}: {file} <==")
-            _copy(file)
+    with vertex(find_environment(environment), resume=False) as session:
+        job = find(name, session.environment)
+        run = look(job)
+        if session.state is None:
+            url = log_url(run, _task(run, task) if task is not None else None)
+            if follow:
+                raise UserError(f"--follow: only the logs of local Vertex can be followed; expected at {url}")
+            click.echo(url)
+            return
+        printed = Logs(session.state, titled=task is None)
+        while True:
+            tasks = [_task(run, task)] if task is not None else [t for t in run.tasks if not t.is_group]
+            printed.print(run, tasks)
+            over = task is not None and tasks[0].state in TASK_ENDED
+            if not follow or over or run.has_ended:
+                break
+            if session.embedded:
+                note(f"run {run.id} is not going on: start local Vertex with `trainwright local up`")
+                break
+            time.sleep(session.environment.poll_seconds)
+            run = look(job)
+    if task is not None and log_file(session.state, run, tasks[0]) is None:
+        raise UserError(f"run {run.id}: task {tasks[0].path!r} wrote no log ({tasks[0].state})")
 
 
 @runs.command()
@@ -150,12 +161,6 @@ def _task(run: "Run", name: str) -> "Task":
     if len(exact) > 1:
         raise UserError(f"run {run.id}: several tasks {name!r}: {', '.join(task.path for task in exact)}")
     return exact[0]
-
-
-def _copy(file: "Path") -> None:
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            click.echo(line, nl=False)
 
 
 def _json_row(run: "Run") -> dict[str, Any]:

@@ -1,8 +1,15 @@
-"""Gives a command the Vertex AI that its environment means: the cloud's, or the state folder's local one."""
+"""Gives a command the Vertex AI that its environment means: the cloud's, or the state folder's local one.
+
+Commands that use the local one at the same time share it, wherever it runs. Each holds the file `clients` of
+the state folder with a shared lock; the command that it runs inside waits for the others before it ends.
+"""
 
 import contextlib
+import fcntl
+import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 _CLIENT_OF_LOCAL = "TRAINWRIGHT_OUTSIDE"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
+_LEAST_FREE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Session:
 
 
 @contextlib.contextmanager
-def vertex(environment: "Environment", *, outlive: bool = False) -> Iterator[Session]:
+def vertex(environment: "Environment", *, outlive: bool = False, resume: bool = True) -> Iterator[Session]:
     """Makes sure that the environment's Vertex AI answers, while the context lasts.
 
     A local one that is up for the state folder already is used as it is; else one is started inside this
@@ -55,6 +63,7 @@ def vertex(environment: "Environment", *, outlive: bool = False) -> Iterator[Ses
     Args:
         environment: From `trainwright.settings`.
         outlive: Whether what is begun must go on after the command: then a local one is started beside it.
+        resume: Whether one that is started inside this command goes on with runs that had not ended.
 
     Raises:
         UserError: Local Vertex cannot be started.
@@ -70,30 +79,47 @@ def vertex(environment: "Environment", *, outlive: bool = False) -> Iterator[Ses
     from trainwright.settings import state_folder
 
     state = state_folder()
-    with _translated(state):
-        variables = _connect(state)
+    with _client(state) as clients:
+        variables = connect(state)
         server = None
         if variables is None and outlive:
             variables = start_beside(state)
             note(f"local Vertex is up for {state} (`trainwright local down` stops it)")
         elif variables is None:
-            variables, server = _start_inside(state)
-    os.environ.update(variables)
-    if server is None:
-        yield Session(environment, state)
-        return
-    try:
-        with _interrupted_by_termination():
-            yield Session(environment, state, embedded=True)
-    finally:
-        server.stop()
+            variables, server = _start_inside(state, resume=resume)
+        os.environ.update(variables)
+        if server is None:
+            yield Session(environment, state)
+            return
+        try:
+            with _interrupted_by_termination():
+                try:
+                    yield Session(environment, state, embedded=True)
+                finally:
+                    if not isinstance(sys.exception(), KeyboardInterrupt):
+                        _wait_for_other_clients(clients)
+        finally:
+            server.stop()
 
 
-def start_beside(state: Path) -> dict[str, str]:
+def connect(state: Path) -> dict[str, str] | None:
+    """The variables with which clients reach the local Vertex AI that serves a state folder now, or None.
+
+    Raises:
+        UserError: The folder cannot be looked into.
+    """
+    with _translated(state):
+        from trainwright.local.server import connect as connect_to
+
+        return connect_to(state)
+
+
+def start_beside(state: Path, *, port: int = 0) -> dict[str, str]:
     """Starts a local Vertex AI as a process of its own, and waits until it answers.
 
     Args:
         state: The state folder; the process's log is `logs/server.log` in it.
+        port: The first of the two ports that it takes on 127.0.0.1; 0 for any free ones.
 
     Returns:
         The variables with which clients reach it.
@@ -101,16 +127,19 @@ def start_beside(state: Path) -> dict[str, str]:
     Raises:
         UserError: It did not start; the line says why and where its log is.
     """
+    from trainwright.settings import find_local
+
+    images = find_local().images
     log = server_log(state)
     with _translated(state):
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log.parent.mkdir(mode=0o700, exist_ok=True)
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         stream = log.open("ab")
     before = log.stat().st_size
+    options = ("--state", str(state), "--port", str(port), "--images", json.dumps(images))
     with stream:
         process = subprocess.Popen(
             # -P: what lies in the current folder must not be taken for a library.
-            [sys.executable, "-P", "-m", "trainwright.local.server", "--state", str(state)],
+            [sys.executable, "-P", "-m", "trainwright.local.server", *options],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -118,11 +147,11 @@ def start_beside(state: Path) -> dict[str, str]:
         )
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        variables = _connect(state)
+        variables = connect(state)
         if variables is not None:
             return variables
-        if process.poll() is not None:
-            raise UserError(f"local Vertex did not start: {_last_line(log, before)}; log: {log}")
+        if process.poll() is not None and not _is_served(state):
+            raise UserError(f"local Vertex did not start: {_last_words(log, before)}; log: {log}")
         time.sleep(0.05)
     process.terminate()
     raise UserError(f"local Vertex did not answer within {_START_SECONDS:.0f} s; log: {log}")
@@ -152,9 +181,7 @@ def stop_beside(state: Path) -> bool:
 
 def server_process(state: Path) -> int | None:
     """The process that serves a state folder now, or None."""
-    import json
-
-    if _connect(state) is None:
+    if connect(state) is None:
         return None
     try:
         return int(json.loads((state / "server.json").read_text())["pid"])
@@ -174,36 +201,65 @@ def _log_to(path: Path) -> None:
     logging.getLogger().addHandler(handler)
 
 
-def _connect(state: Path) -> dict[str, str] | None:
-    from trainwright.local.server import connect
+def _is_served(state: Path) -> bool:
+    from trainwright.local.server import is_served
 
-    return connect(state)
+    return is_served(state)
 
 
-def _start_inside(state: Path) -> "tuple[dict[str, str], LocalVertex | None]":
+@contextlib.contextmanager
+def _client(state: Path) -> Iterator[int]:
+    """Counts this command among those that use the folder's local Vertex AI; gives the lock's descriptor.
+
+    While a command ends the local Vertex AI that ran inside it, this waits.
+    """
+    with _translated(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state / "clients", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_other_clients(clients: int) -> None:
+    try:
+        fcntl.flock(clients, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        note("another command uses the local Vertex of this one: waiting for it to end (Ctrl-C stops both)")
+        fcntl.flock(clients, fcntl.LOCK_EX)
+
+
+def _start_inside(state: Path, *, resume: bool) -> "tuple[dict[str, str], LocalVertex | None]":
     """Starts a local Vertex AI in this process, unless another command is just starting one."""
-    from trainwright.local.server import LocalVertex, StateInUse
+    from trainwright.settings import find_local
 
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        server = LocalVertex(state)
-        try:
-            server.start()
-            _log_to(server_log(state))
-        except StateInUse:
-            variables = _connect(state)
-            if variables is not None:
-                return variables, None
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return server.environment(), server
+    images = find_local().images
+    with _translated(state):
+        from trainwright.local.server import LocalVertex, StateInUse
+
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            server = LocalVertex(state, images=images, resume=resume)
+            try:
+                server.start()
+                _log_to(server_log(state))
+            except StateInUse:
+                variables = connect(state)
+                if variables is not None:
+                    return variables, None
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return server.environment(), server
 
 
 @contextlib.contextmanager
 def _translated(state: Path) -> Iterator[None]:
     """Says in one line why local Vertex cannot start."""
+    if state.exists() and not state.is_dir():
+        raise UserError(f"{state}: is a file, expected a state folder (TRAINWRIGHT_STATE)")
     try:
         from trainwright.local.server import StateInUse, WrongStateVersion
     except ModuleNotFoundError as error:
@@ -219,7 +275,15 @@ def _translated(state: Path) -> Iterator[None]:
             f"local Vertex needs the extra: pip install 'trainwright[local]' ({error})"
         ) from error
     except OSError as error:
-        raise UserError(f"local Vertex cannot start in {state}: {error}") from error
+        raise UserError(f"local Vertex cannot start in {state}: {_os_reason(error, state)}") from error
+
+
+def _os_reason(error: OSError, state: Path) -> str:
+    if error.strerror is None:
+        return str(error)
+    if error.filename is None or str(error.filename) == str(state):
+        return error.strerror
+    return f"{error.strerror}: {error.filename}"
 
 
 @contextlib.contextmanager
@@ -239,11 +303,15 @@ def _interrupted_by_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _last_line(log: Path, offset: int) -> str:
+def _last_words(log: Path, offset: int) -> str:
     with log.open("rb") as file:
         file.seek(offset)
         lines = [line for line in file.read().decode("utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"
+    if lines:
+        return lines[-1].removeprefix("error: ")
+    if shutil.disk_usage(log.parent).free < _LEAST_FREE_BYTES:
+        return f"no space left on the disk of {log.parent.parent}"
+    return "it ended without a word"
 
 
 def _is_alive(process: int) -> bool:

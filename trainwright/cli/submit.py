@@ -1,5 +1,6 @@
 """`trainwright submit` and `trainwright run`."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from trainwright.compiling.spec import CompiledPipeline
     from trainwright.vertex.runs import Run
 
+_LEAST_FREE_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -24,6 +27,7 @@ class _Request:
     pipeline: "CompiledPipeline"
     parameters: dict[str, Any]
     artifacts: dict[str, str]
+    labels: dict[str, str]
     enable_caching: bool | None
 
 
@@ -42,6 +46,7 @@ _ARGUMENTS = [
     click.option(
         "--artifact", "artifacts", multiple=True, metavar="K=ID", help="An input artifact's metadata id."
     ),
+    click.option("--label", "labels", multiple=True, metavar="K=V", help="A label of the run."),
     click.option("--no-cache", is_flag=True, help="Run every task, whatever the cache holds."),
     click.option("--json", "as_json", is_flag=True, help="Standard output is one JSON object of the run."),
 ]
@@ -114,6 +119,7 @@ def _submit(
     assignments: tuple[str, ...],
     parameter_file: Path | None,
     artifacts: tuple[str, ...],
+    labels: tuple[str, ...],
     no_cache: bool,
     as_json: bool,
 ) -> None:
@@ -121,6 +127,7 @@ def _submit(
     from trainwright.compiling.parameters import resolve, resolve_artifacts
     from trainwright.compiling.spec import read_pipeline
     from trainwright.settings import find_environment
+    from trainwright.vertex.labels import read_labels
 
     where = find_environment(environment)
     pipeline = read_pipeline(find_pipeline(name))
@@ -128,6 +135,7 @@ def _submit(
         pipeline,
         resolve(pipeline, assignments, parameter_file),
         resolve_artifacts(pipeline, artifacts),
+        read_labels(labels),
         enable_caching=False if no_cache else None,
     )
     for remark in pipeline.notes:
@@ -149,6 +157,7 @@ def _create(request: _Request, session: "Session") -> "PipelineJob":
         parameters=request.parameters,
         artifacts=request.artifacts,
         enable_caching=request.enable_caching,
+        labels=request.labels,
     )
 
 
@@ -172,13 +181,14 @@ def _follow(job: "PipelineJob", output: Output, session: "Session") -> None:
     """
     from trainwright.cli.failure import describe
     from trainwright.cli.summary import as_json, headline, print_summary
+    from trainwright.vertex.models import registered
     from trainwright.vertex.runs import SUCCEEDED
 
     ended = _watch(job, session)
     error = None if ended.state == SUCCEEDED else describe(ended, session)
     click.echo(headline(ended))
     if error is None:
-        print_summary(ended, state=session.state)
+        print_summary(ended, state=session.state, versions=registered(ended))
     if output.as_json:
         output.emit(as_json(ended, error))
     if error is not None:
@@ -191,12 +201,18 @@ def _watch(job: "PipelineJob", session: "Session") -> "Run":
     from trainwright.vertex.submit import wait
 
     click.echo(f"run {job.name} on {session.environment.name}")
+    warn = _WarnOfFullDisk(session)
     try:
         with Progress() as progress:
+
+            def changed(run: "Run") -> None:
+                progress.show(run)
+                warn()
+
             return wait(
                 job,
                 poll_seconds=session.environment.poll_seconds,
-                changed=progress.show,
+                changed=changed,
                 is_up=session.is_up,
             )
     except Unreachable:
@@ -214,3 +230,18 @@ def _watch(job: "PipelineJob", session: "Session") -> "Run":
                 f"\nno longer watching; the run goes on: trainwright runs show {job.name} --env {environment}"
             )
         raise
+
+
+class _WarnOfFullDisk:
+    """Says, once, that a run on local Vertex waits for room: it acts on nothing that it cannot record."""
+
+    def __init__(self, session: "Session") -> None:
+        self._state = session.state
+        self._said = False
+
+    def __call__(self) -> None:
+        """Looks at the disk."""
+        if self._state is None or self._said or shutil.disk_usage(self._state).free >= _LEAST_FREE_BYTES:
+            return
+        self._said = True
+        note(f"no space left on the disk of {self._state}: the run goes on when there is")

@@ -2,44 +2,47 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwright.cli.output import duration
 
 if TYPE_CHECKING:
+    from trainwright.vertex.models import Version
     from trainwright.vertex.runs import Artifact, Run, Task
 
 _METRICS = ("system.Metrics", "system.ClassificationMetrics")
-_MODEL = "google.VertexModel"
 _HTML = "system.HTML"
 # More columns than this make a table too wide for most terminals.
 _COLUMNS = 4
 _SHORT = 120
 
 
-def print_summary(run: "Run", *, state: Path | None) -> None:
-    """Prints what a run that succeeded came to.
+def print_summary(run: "Run", *, state: Path | None, versions: "Mapping[str, Version] | None" = None) -> None:
+    """Prints what a run that succeeded came to: metrics, values, registered models, reports.
 
     Args:
         run: The run as it ended.
         state: The state folder of the local Vertex AI that ran it, whose objects are plain files; else None.
+        versions: What the registry says of the model versions that the run put there, by resource name.
     """
+    from trainwright.vertex.models import MODEL_SCHEMA, version_name
+
     _print_metrics(run)
     values = list(_values(run))
     if values:
         _section("outputs", values)
-    models = [
-        (task.path, _model(artifact)) for task, _, artifact in _artifacts(run) if artifact.schema == _MODEL
-    ]
+    models: dict[str, str] = {}
+    reports = []
+    for task, _, artifact in _artifacts(run):
+        if artifact.schema == MODEL_SCHEMA:
+            name = version_name(artifact)
+            models[name] = _model(name, (versions or {}).get(name))
+        elif artifact.schema == _HTML:
+            reports.append((task.title or task.path, str(local_path(artifact.uri, state))))
     if models:
-        _section("models", [(path, model) for path, model in models if model])
-    reports = [
-        (task.path, str(local_path(artifact.uri, state)))
-        for task, _, artifact in _artifacts(run)
-        if artifact.schema == _HTML
-    ]
+        _section("models", list(models.items()))
     if reports:
         _section("reports", reports)
 
@@ -84,24 +87,50 @@ def local_path(uri: str, state: Path | None) -> str | Path:
 
 
 def _print_metrics(run: "Run") -> None:
-    """Prints a table of metrics: a row for each metric, a column for each task that has some."""
+    """Prints tables of metrics: a row for each metric, a column for each task that has some.
+
+    Tasks with metrics of the same names stand side by side. What the pipeline itself puts out comes first,
+    under the name of that output.
+    """
     columns: dict[str, dict[str, str]] = {}
+    titles: dict[str, str] = {}
+    headings: dict[str, str] = {}
+    outputs = {value.uri: name for name, value in run.outputs.items() if isinstance(value, _artifact_type())}
     for task, _, artifact in _artifacts(run):
-        if artifact.schema in _METRICS:
-            scalars = {name: _text(value) for name, value in artifact.metadata.items() if _is_scalar(value)}
+        if artifact.schema not in _METRICS:
+            continue
+        scalars = {name: _text(value) for name, value in artifact.metadata.items() if _is_scalar(value)}
+        if scalars:
             columns.setdefault(task.path, {}).update(scalars)
-    columns = {path: found for path, found in columns.items() if found}
+            titles[task.path] = task.title or task.name
+            if artifact.uri in outputs:
+                headings.setdefault(task.path, outputs[artifact.uri].replace("_", " "))
     if len(columns) > _COLUMNS:
         rows = [
             (f"{path}  {name}", value) for path, found in columns.items() for name, value in found.items()
         ]
         _section("metrics", rows)
-    elif columns:
-        short = [path.rsplit("/", 1)[-1] for path in columns]
-        titles = short if len(set(short)) == len(short) else list(columns)
-        names = sorted({name for found in columns.values() for name in found}, key=str.casefold)
-        cells = [[f"  {name}", *(found.get(name, "") for found in columns.values())] for name in names]
-        _grid([["metrics", *titles], *cells])
+        return
+    for paths in _groups(
+        {path: columns[path] for path in sorted(columns, key=lambda path: path not in headings)}
+    ):
+        short = [titles[path] for path in paths]
+        names = sorted({name for path in paths for name in columns[path]}, key=str.casefold)
+        cells = [[f"  {name}", *(columns[path].get(name, "") for path in paths)] for name in names]
+        heading = headings.get(paths[0], "metrics")
+        _grid([[heading, *(short if len(set(short)) == len(short) else paths)], *cells])
+
+
+def _groups(columns: "Mapping[str, Mapping[str, str]]") -> list[list[str]]:
+    """The columns, those together that have the name of a metric in common with the first of them."""
+    groups: list[list[str]] = []
+    for path, found in columns.items():
+        group = next((group for group in groups if columns[group[0]].keys() & found.keys()), None)
+        if group is None:
+            groups.append([path])
+        else:
+            group.append(path)
+    return groups
 
 
 def _grid(rows: list[list[str]]) -> None:
@@ -135,10 +164,11 @@ def _artifacts(run: "Run") -> "Iterator[tuple[Task, str, Artifact]]":
                 yield task, name, artifact
 
 
-def _model(artifact: "Artifact") -> str:
-    name = str(artifact.metadata.get("resourceName") or artifact.uri.partition("/v1/")[2] or artifact.uri)
-    version = artifact.metadata.get("modelVersionId") or artifact.metadata.get("versionId")
-    return name if "@" in name or not version else f"{name}@{version}"
+def _model(name: str, version: "Version | None") -> str:
+    if version is None:
+        return ""
+    use = "the default version" if version.is_default else "not the default version"
+    return f"{version.model}, version {version.number}: {use}"
 
 
 def _json_output(value: Any) -> Any:
@@ -150,9 +180,13 @@ def _json_output(value: Any) -> Any:
 
 
 def _is_artifact(value: Any) -> bool:
+    return isinstance(value, (_artifact_type(), tuple))
+
+
+def _artifact_type() -> "type[Artifact]":
     from trainwright.vertex.runs import Artifact
 
-    return isinstance(value, (Artifact, tuple))
+    return Artifact
 
 
 def _is_scalar(value: Any) -> bool:
@@ -171,4 +205,4 @@ def _section(title: str, rows: "list[tuple[str, str]]") -> None:
     width = max(len(name) for name, _ in rows)
     sys.stdout.write(f"\n{title}\n")
     for name, value in rows:
-        sys.stdout.write(f"  {name:<{width}}  {value}\n")
+        sys.stdout.write(f"  {name:<{width}}  {value}".rstrip() + "\n")

@@ -14,8 +14,10 @@ NO_DEFAULT: Any = object()
 # Parameter types of PipelineSpec 2.0 and their successors in 2.1 (KFP's pipeline_spec.proto, PrimitiveType).
 _OLD_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
 
-# Where a pod runs and how its image is pulled: nothing that a task computes depends on it.
+# Where a pod runs, how its image is pulled, how large its shared memory is (a machine's own is larger):
+# nothing that a task computes depends on it.
 _SCHEDULING = {
+    "enabledSharedMemory",
     "imagePullPolicy",
     "imagePullSecret",
     "nodeAffinity",
@@ -25,6 +27,8 @@ _SCHEDULING = {
 }
 # When a run's pods are cleaned up.
 _CLEANING = {"resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"}
+# A folder that a run's tasks share (kfp.dsl.WorkspaceConfig): local Vertex has it too.
+_WORKSPACE = "pipelineConfig.workspace"
 # May be absent at run time by Kubernetes' own rules when they say `optional: true`.
 _OPTIONAL = {"configMapAsEnv", "configMapAsVolume", "secretAsEnv", "secretAsVolume"}
 
@@ -248,8 +252,12 @@ def _check_spec(path: Path, spec: Mapping[str, Any]) -> None:
 
 
 def _platform_notes(path: Path, documents: list[Any]) -> tuple[str, ...]:
-    """What the documents after the first ask for and Vertex AI leaves out; raises where a task needs it."""
+    """What the documents after the first ask for and Vertex AI leaves out; raises where a task needs it.
+
+    Fields: kubernetes_platform/proto/kubernetes_executor_config.proto of kubeflow/pipelines (2026-08-21).
+    """
     dispensable: set[str] = set()
+    workspace: set[str] = set()
     for document in documents:
         if not document:
             continue
@@ -259,26 +267,29 @@ def _platform_notes(path: Path, documents: list[Any]) -> tuple[str, ...]:
             )
         for platform, settings in (document["platforms"] or {}).items():
             for where, name, value in _platform_settings(settings or {}):
-                if not _is_dispensable(name, value):
+                if not _is_dispensable(name, value) and where + name != _WORKSPACE:
                     raise UserError(
-                        f"{path}: {platform} setting {name!r} of {where} in the second YAML document:"
-                        " the pipeline needs it and Vertex AI has nothing like it"
+                        f"{path}: platforms.{platform}.{where}{name}: only Kubernetes can do this,"
+                        " and Vertex AI has nothing like it"
                     )
-                dispensable.add(name)
-    if not dispensable:
-        return ()
-    return (
-        f"{path}: left out, for Vertex AI has nothing like it: Kubernetes' {', '.join(sorted(dispensable))}",
-    )
+                (workspace if where + name == _WORKSPACE else dispensable).add(name)
+    notes = []
+    if dispensable:
+        left_out = ", ".join(sorted(dispensable))
+        notes.append(f"{path}: left out, for Vertex AI has nothing like it: Kubernetes' {left_out}")
+    if workspace:
+        notes.append(f"{path}: local Vertex gives each run a workspace, Vertex AI has nothing like it")
+    return tuple(notes)
 
 
 def _platform_settings(settings: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
     found: list[tuple[str, str, Any]] = []
     executors = (settings.get("deploymentSpec") or {}).get("executors") or {}
     for executor, config in executors.items():
-        found += [(f"executor {executor!r}", name, value) for name, value in (config or {}).items()]
+        where = f"deploymentSpec.executors.{executor}."
+        found += [(where, name, value) for name, value in (config or {}).items()]
     pipeline_config = settings.get("pipelineConfig") or {}
-    found += [("the pipeline", name, value) for name, value in pipeline_config.items()]
+    found += [("pipelineConfig.", name, value) for name, value in pipeline_config.items()]
     return found
 
 

@@ -12,18 +12,26 @@ import logging
 import os
 import secrets
 import signal
+import sqlite3
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
 from trainwright.local.store import Store
+
+if TYPE_CHECKING:
+    from trainwright.local.services.scheduler import Clock
 
 STATE_VERSION = "1"
 PROJECT_ID = "trainwright-local"
 PROJECT_NUMBER = "100000000001"
 LOCATION = "us-central1"
 BUCKET = "trainwright-local"
+_PROBED_SECONDS = 1.0
 
 
 class StateInUse(Exception):
@@ -39,26 +47,43 @@ class LocalVertex:
 
     Args:
         state: The folder; made when absent, for its owner only.
-        port: Port of the HTTP server on 127.0.0.1; 0 = any free one.
+        port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = any free ones.
+        images: What stands for container images that are not known here: "python" or "host" by image.
+        resume: Whether to go on with what had not ended; False serves who only wants to look.
+        clock: What schedules go by; the computer's when absent.
 
     Raises:
         StateInUse: Another process serves the folder.
         WrongStateVersion: The folder is of another version.
-        OSError: The folder cannot be written, the port is in use, or the disk is full.
+        OSError: The folder cannot be written, a port is in use, or the disk is full.
     """
 
-    def __init__(self, state: Path, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        port: int = 0,
+        images: Mapping[str, str] | None = None,
+        resume: bool = True,
+        clock: "Clock | None" = None,
+    ) -> None:
         self.state = state.absolute()
+        self._resume = resume
         self._port = port
+        self._images = dict(images or {})
+        self._clock = clock
         self._closing = contextlib.ExitStack()
         self._environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Starts to serve, and goes on with every run and job that had not ended."""
+        """Starts to serve."""
         try:
             self._open()
-        except BaseException:
-            self.stop()
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self.stop()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise OSError(_reason(error, self.state)) from error
             raise
 
     def environment(self) -> dict[str, str]:
@@ -81,8 +106,9 @@ class LocalVertex:
         from trainwright.local.storage import Storage, storage_app
         from trainwright.local.wire import Wire
 
-        _make_state(self.state)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._closing.enter_context(_locked(self.state))
+        _make_state(self.state)
         store = Store(self.state / "store.sqlite")
         self._closing.callback(store.close)
         storage = Storage(
@@ -95,6 +121,8 @@ class LocalVertex:
             project=PROJECT_ID,
             project_number=PROJECT_NUMBER,
             client_environment=self._environment,
+            images=self._images,
+            clock=self._clock,
         )
         token = secrets.token_urlsafe(24)
         wire = Wire(
@@ -111,7 +139,8 @@ class LocalVertex:
         self._closing.callback(services.close)  # first: a process that loses its server would count as failed
         wire.start()
         self._environment.update(wire.environment())
-        services.resume()
+        if self._resume:
+            services.resume()
         _write_private(
             self.state / "server.json", json.dumps({"pid": os.getpid(), "environment": self._environment})
         )
@@ -120,40 +149,44 @@ class LocalVertex:
 
 def connect(state: Path) -> dict[str, str] | None:
     """The environment of the local Vertex AI that serves `state` now, or None when none does."""
+    if not is_served(state):
+        return None
+    try:
+        return json.loads((state / "server.json").read_text())["environment"]
+    except FileNotFoundError:
+        return None  # it is just starting, or just stopping
+
+
+def is_served(state: Path) -> bool:
+    """Whether a process serves `state`, is about to, or is just stopping."""
     try:
         with (state / "lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-            raise
-        try:
-            return json.loads((state / "server.json").read_text())["environment"]
-        except FileNotFoundError:
-            return None  # it is just starting, or just stopping
-    return None
+            return not _lock(lock, fcntl.LOCK_SH)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
-def serve(state: Path, *, port: int = 0) -> None:
-    """Serves until SIGTERM or SIGINT."""
+def serve(state: Path, *, port: int = 0, images: Mapping[str, str] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; the arguments are those of `LocalVertex`."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with LocalVertex(state, port=port):
+    with LocalVertex(state, port=port, images=images):
         ended.wait()
 
 
 def _make_state(state: Path) -> None:
-    for folder in (state, state / "storage", state / "logs", state / "work"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (state / "storage", state / "logs", state / "work"):
+        folder.mkdir(mode=0o700, exist_ok=True)
     version = state / "VERSION"
     if not version.exists():
         if (state / "store.sqlite").exists():
             raise WrongStateVersion(
                 f"{state}: holds a store but no VERSION; expected version {STATE_VERSION}"
             )
-        version.write_text(STATE_VERSION)
+        unfinished = state / "VERSION.unfinished"  # a full disk must not leave a version that is empty
+        unfinished.write_text(STATE_VERSION)
+        unfinished.replace(version)
     elif (found := version.read_text().strip()) != STATE_VERSION:
         raise WrongStateVersion(
             f"{state}: is of state version {found!r}, expected {STATE_VERSION!r}: use another folder"
@@ -163,18 +196,44 @@ def _make_state(state: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(state: Path) -> Iterator[None]:
-    lock = (state / "lock").open("a+")
+    with (state / "lock").open("a+") as lock:
+        deadline = time.monotonic() + _PROBED_SECONDS  # `connect` holds it for an instant
+        while not _lock(lock, fcntl.LOCK_EX):
+            lock.seek(0)
+            holder = lock.read().strip()
+            if time.monotonic() > deadline:
+                who = f"process {holder}" if holder else "another process"
+                raise StateInUse(
+                    f"{state}: in use by {who}, expected a folder that no other local Vertex serves"
+                )
+            time.sleep(0.02)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _lock(file: TextIO, kind: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError as error:
-        lock.close()
         if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
             raise
-        raise StateInUse(f"{state}: another process serves this state folder") from None
-    try:
-        yield
-    finally:
-        lock.close()
+        return False
+    return True
+
+
+def _reason(error: sqlite3.DatabaseError, state: Path) -> str:
+    """SQLite's words for what stopped it, with the folder that they are about."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return f"no space left on the disk of {state}"
+    return f"{state}: its database cannot be used: {error}"
+
+
+def _holder(state: Path) -> str:
+    """Who holds the lock, by the number that it has written there."""
+    number = (state / "lock").read_text(encoding="ascii").strip()
+    return f"process {number}" if number.isdigit() else "another process"
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -186,18 +245,21 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """`python -m trainwright.local.server --state DIR [--port N]`."""
+    """`python -m trainwright.local.server --state DIR [--port N] [--images JSON]`."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Serve a local Vertex AI until SIGTERM.")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--images", type=json.loads, default={}, help="what stands for images, by image")
     arguments = parser.parse_args()
+    logging.raiseExceptions = False  # on a full disk the log cannot be written, which must not fill it more
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        serve(arguments.state, port=arguments.port)
+        serve(arguments.state, port=arguments.port, images=arguments.images)
     except (StateInUse, WrongStateVersion, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

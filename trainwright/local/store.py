@@ -155,6 +155,15 @@ class Store:
             ).fetchall()
         return [Record(*row) for row in rows]
 
+    def names(self, kind: str, prefix: str = "") -> Sequence[str]:
+        """The names of the records of a kind that start with `prefix`, in alphabetical order."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT name FROM records WHERE kind = ? AND name >= ? AND name < ? ORDER BY name",
+                (kind, prefix, prefix + "\U0010ffff"),
+            ).fetchall()
+        return [row[0] for row in rows]
+
     def delete(self, name: str) -> bool:
         """Removes a record; False when there was none."""
         with self._lock:

@@ -48,6 +48,7 @@ class Task:
         artifacts: Output artifacts.
         is_group: Whether other tasks are in it.
         job: The custom job that ran its container on Vertex AI, else empty.
+        title: Its display name in the pipeline; its name where there is none.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Task:
     artifacts: Mapping[str, tuple[Artifact, ...]]
     is_group: bool = False
     job: str = ""
+    title: str = ""
 
     @property
     def cached(self) -> bool:
@@ -174,7 +176,7 @@ def describe(resource: "v1.PipelineJob") -> Run:
         started=_time(resource.start_time),
         ended=_time(resource.end_time),
         error=resource.error.message if resource.error else "",
-        tasks=tuple(_tasks(details, root)),
+        tasks=tuple(_tasks(details, root, spec)),
         outputs=_outputs(root, declared) if root is not None else {},
     )
 
@@ -188,22 +190,30 @@ def _root(details: list["PipelineTaskDetail"]) -> "PipelineTaskDetail | None":
     return outermost[0] if len(details) > 1 or is_group else None
 
 
-def _tasks(details: list["PipelineTaskDetail"], root: "PipelineTaskDetail | None") -> Iterator[Task]:
+def _tasks(
+    details: list["PipelineTaskDetail"], root: "PipelineTaskDetail | None", spec: Mapping[str, Any]
+) -> Iterator[Task]:
     children: dict[int, list[PipelineTaskDetail]] = {}
     for detail in details:
         if detail is not root:
             children.setdefault(detail.parent_task_id, []).append(detail)
+    components = spec.get("components") or {}
 
-    def walk(parent: int, path: str, depth: int) -> Iterator[Task]:
+    def walk(parent: int, path: str, depth: int, group: Mapping[str, Any]) -> Iterator[Task]:
+        declared = (group.get("dag") or {}).get("tasks") or {}
         for detail in children.get(parent, ()):
             own = detail.task_unique_name or (f"{path}/{detail.task_name}" if path else detail.task_name)
-            yield _task(detail, own, depth, is_group=detail.task_id in children)
-            yield from walk(detail.task_id, own, depth + 1)
+            task = declared.get(detail.task_name)
+            title = (task or {}).get("taskInfo", {}).get("name") or detail.task_name
+            yield _task(detail, own, depth, title, is_group=detail.task_id in children)
+            # The iterations of a loop stand between it and its tasks, and are not in the spec.
+            inner = components.get(task["componentRef"]["name"], {}) if task else group
+            yield from walk(detail.task_id, own, depth + 1, inner)
 
-    yield from walk(root.task_id if root is not None else 0, "", 0)
+    yield from walk(root.task_id if root is not None else 0, "", 0, spec.get("root") or {})
 
 
-def _task(detail: "PipelineTaskDetail", path: str, depth: int, *, is_group: bool) -> Task:
+def _task(detail: "PipelineTaskDetail", path: str, depth: int, title: str, *, is_group: bool) -> Task:
     return Task(
         id=str(detail.task_id),
         name=detail.task_name,
@@ -217,6 +227,7 @@ def _task(detail: "PipelineTaskDetail", path: str, depth: int, *, is_group: bool
         artifacts=_artifacts(detail),
         is_group=is_group,
         job=detail.executor_detail.container_detail.main_job or detail.executor_detail.custom_job_detail.job,
+        title=title,
     )
 
 

@@ -31,6 +31,7 @@ def submit(
     parameters: Mapping[str, Any],
     artifacts: Mapping[str, str],
     enable_caching: bool | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> "PipelineJob":
     """Creates a run; returns as soon as Vertex AI has accepted it.
 
@@ -40,6 +41,7 @@ def submit(
         parameters: Parameter values, already checked against the pipeline's interface.
         artifacts: Ids of input artifacts, by name.
         enable_caching: Overrides the environment's and the tasks' own choice; None leaves it to them.
+        labels: Of this run, on top of the environment's.
 
     Raises:
         UserError: Vertex AI or its SDK refuses the run.
@@ -58,7 +60,7 @@ def submit(
                 input_artifacts=dict(artifacts),
                 enable_caching=environment.enable_caching if enable_caching is None else enable_caching,
                 encryption_spec_key_name=environment.encryption_key,
-                labels=dict(environment.labels) or None,
+                labels={**environment.labels, **(labels or {})} or None,
                 project=environment.project,
                 location=environment.location,
                 failure_policy=environment.failure_policy,

@@ -8,14 +8,15 @@ import pytest
 import yaml
 from kfp import compiler, components, dsl
 
-from trainwright.components.data.features import prepare_features
+from trainwright.components.data.features import apply_features, fit_features, prepare_features
 from trainwright.components.data.fingerprint import fingerprint_source
 from trainwright.components.data.ingest import ingest
-from trainwright.components.data.profile import profile
+from trainwright.components.data.profile import profile, report_profile
 from trainwright.components.data.split import split
-from trainwright.components.data.validate import validate
+from trainwright.components.data.validate import read_rules, validate
 
-COMPONENTS = [fingerprint_source, ingest, profile, validate, split, prepare_features]
+COMPONENTS = [fingerprint_source, ingest, profile, report_profile, read_rules, validate, split, fit_features]
+COMPONENTS += [apply_features, prepare_features]
 
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
@@ -25,7 +26,7 @@ def test_compiles_and_loads_back(tmp_path: Path, component: dsl.base_component.B
     loaded = components.load_component_from_file(str(file))
     assert loaded.component_spec.inputs == component.component_spec.inputs
     assert loaded.component_spec.outputs == component.component_spec.outputs
-    definition = yaml.safe_load(file.read_text())["components"][f"comp-{component.name}"]
+    definition = yaml.safe_load(file.read_text())["root"]
     inputs = [item for kind in definition["inputDefinitions"].values() for item in kind.values()]
     assert inputs and all(item.get("description") for item in inputs)
 
@@ -56,12 +57,14 @@ def test_the_chain_runs_from_the_yaml_alone(tmp_path: Path) -> None:
     files = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("statistics", "checks", "transform")}
     version = from_yaml(tmp_path, fingerprint_source)(source)
     from_yaml(tmp_path, ingest)(a["all"], source, version)
-    from_yaml(tmp_path, profile)(a["all"], files["statistics"], dsl.HTML(uri=str(tmp_path / "page")))
+    from_yaml(tmp_path, profile)(a["all"], files["statistics"])
+    from_yaml(tmp_path, report_profile)(files["statistics"], dsl.HTML(uri=str(tmp_path / "page")))
     rules = {"columns": {"age": {"type": "integer", "min": 0}}}
-    from_yaml(tmp_path, validate)(a["all"], rules, files["checks"], "churn")
+    from_yaml(tmp_path, validate)(a["all"], from_yaml(tmp_path, read_rules)(rules, "churn"), files["checks"])
     from_yaml(tmp_path, split)(a["all"], a["train"], a["validation"], a["test"], "id")
-    prepare = from_yaml(tmp_path, prepare_features)
-    prepare(a["train"], a["validation"], a["tf"], a["vf"], files["transform"], "churn", "yes", ["id"])
+    from_yaml(tmp_path, fit_features)(a["train"], files["transform"], "churn", "yes", ["id"])
+    for rows, features in (("train", "tf"), ("validation", "vf")):
+        from_yaml(tmp_path, apply_features)(a[rows], files["transform"], a[features])
     transform = json.loads(Path(files["transform"].path).read_text())
     assert {column["name"] for column in transform["columns"]} == {"age", "plan=A", "plan=B"}
     assert a["tf"].metadata["rows"] + a["vf"].metadata["rows"] + a["test"].metadata["rows"] == 600

@@ -1,4 +1,4 @@
-"""prepare_features: fitted on train alone, written as SQL that any name and value survives."""
+"""Features: fitted on train alone, written as SQL that any name and value survives, and applied."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from kfp.dsl import Artifact, Dataset
 
-from trainwright.components.data.features import prepare_features
+from trainwright.components.data.features import apply_features, fit_features
 
 TRAIN = """SELECT i AS id, i % 2 = 0 AS flag, DATE '2026-01-01' + i::INTEGER AS day, 3 AS same,
     NULL AS nothing, CASE WHEN i % 10 = 0 THEN NULL WHEN i = 1 THEN 'nan'::DOUBLE ELSE i / 4.0 END AS number,
@@ -34,17 +34,16 @@ def dataset(folder: Path, name: str, rows: str | pa.Table) -> Dataset:
 
 def prepared(folder: Path, train: str | pa.Table, validation: str | pa.Table, **arguments: object) -> dict:
     transform = Artifact(uri=str(folder / "transform.json"))
-    outputs = [Dataset(uri=str(folder / name)) for name in ("train_features", "validation_features")]
-    prepare_features.python_func(
-        train=dataset(folder, "train", train),
-        validation=dataset(folder, "validation", validation),
-        train_features=outputs[0],
-        validation_features=outputs[1],
-        transform=transform,
-        **{"label": "churn", **arguments},
-    )
+    sides = {
+        "train": dataset(folder, "train", train),
+        "validation": dataset(folder, "validation", validation),
+    }
+    outputs = {side: Dataset(uri=str(folder / f"{side}_features")) for side in sides}
+    fit_features.python_func(sides["train"], transform, **{"label": "churn", **arguments})
+    for side, rows in sides.items():
+        apply_features.python_func(rows, transform, outputs[side])
     told = json.loads(Path(transform.path).read_text())
-    for output in outputs:
+    for output in outputs.values():
         names = [column["name"] for column in told["columns"]]
         features = duckdb.read_parquet(f"{output.path}/*.parquet")
         assert features.columns == output.metadata["columns"] == [*names, "label"]
@@ -101,6 +100,17 @@ def test_the_expressions_alone_are_the_transform(tmp_path: Path) -> None:
     by_name = dict(zip([column["name"] for column in told["columns"]], row, strict=True))
     assert None not in row
     assert (by_name["number is missing"], by_name["category=(other)"], by_name["category=often"]) == (1, 1, 0)
+
+
+def test_rows_need_only_the_columns_that_the_expressions_read(tmp_path: Path) -> None:
+    prepared(tmp_path, TRAIN, VALIDATION, exclude=["id"])
+    # In another order, without the key and what was left out, and in a folder that looks like a column.
+    fewer = f"SELECT churn, * EXCLUDE (id, same, nothing, churn) FROM ({VALIDATION})"
+    (tmp_path / "flag=1").mkdir()
+    features = Dataset(uri=str(tmp_path / "fewer"))
+    transform = Artifact(uri=str(tmp_path / "transform.json"))
+    apply_features.python_func(dataset(tmp_path / "flag=1", "rows", fewer), transform, features)
+    assert features_of(tmp_path, "fewer") == features_of(tmp_path, "validation_features")
 
 
 def test_validation_changes_nothing_in_the_transform(tmp_path: Path) -> None:
@@ -183,15 +193,26 @@ def test_any_name_and_value_is_safe(
         (TRAIN, VALIDATION, {"label": "day"}, "label: 'day' has .*; expected two"),
         (TRAIN, VALIDATION, {"label": "same"}, "label: 'same' has '3' in train; expected two"),
         (TRAIN, VALIDATION, {"positive_class": "yes"}, r"'yes' is not in 'churn'; .* \['No', 'Yes'\]"),
-        (TRAIN, "SELECT 1 AS id, 'No' AS churn", {}, "validation: there is no column 'flag'"),
+        (
+            TRAIN,
+            "SELECT 1 AS id, 'No' AS churn",
+            {},
+            'dataset does not fit the transform: .*"flag" not found',
+        ),
+        (TRAIN, "SELECT 1 AS id", {}, 'dataset does not fit the transform: .*"churn" not found'),
         (
             TRAIN,
             VALIDATION.replace("'No'", "NULL"),
             {},
-            "validation: 27 rows have a 'churn' that is neither of",
+            r"dataset: 27 rows have a 'churn' that is neither of \['No', 'Yes'\]",
         ),
         (TRAIN.replace("'No'", "NULL"), VALIDATION, {}, "None.* expected two, none null"),
-        (TRAIN.replace("3 AS same", "[3] AS same"), VALIDATION, {}, r"same: INTEGER\[\] is no feature"),
+        (
+            TRAIN.replace("3 AS same", "[3] AS same"),
+            VALIDATION,
+            {},
+            r"same: INTEGER\[\] is no feature",
+        ),
         (
             "SELECT 1 AS a, i AS y FROM range(2) t(i)",
             "SELECT 1 AS a, 1 AS y",

@@ -1,4 +1,4 @@
-"""profile: numbers that can be checked by hand, and a page that loads nothing and escapes everything."""
+"""Profile: numbers that can be checked by hand, and a page that loads nothing and escapes everything."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from kfp.dsl import HTML, Artifact, Dataset
 
-from trainwright.components.data.profile import profile
+from trainwright.components.data.profile import profile, report_profile
 
 ROWS = """SELECT i AS id, CASE WHEN i < 25 THEN NULL ELSE i / 2.0 END AS half, i % 4 = 0 AS flag,
     CASE WHEN i = 0 THEN 'nan'::DOUBLE WHEN i = 1 THEN 'inf'::DOUBLE ELSE 1 END AS odd, NULL AS nothing,
@@ -21,7 +21,9 @@ ROWS = """SELECT i AS id, CASE WHEN i < 25 THEN NULL ELSE i / 2.0 END AS half, i
 def profiled(tmp_path: Path) -> tuple[dict, str]:
     duckdb.sql(ROWS).write_parquet(str(tmp_path / "part-00000.parquet"))
     statistics, report = Artifact(uri=str(tmp_path / "s")), HTML(uri=str(tmp_path / "r"))
-    profile.python_func(Dataset(uri=str(tmp_path / "part-00000.parquet")), statistics, report)
+    profile.python_func(Dataset(uri=str(tmp_path / "part-00000.parquet")), statistics)
+    report_profile.python_func(statistics, report, title="Customers <all>")
+    assert report.uri == str(tmp_path / "r.html")
     return json.loads(Path(statistics.path).read_text()), Path(report.path).read_text()
 
 
@@ -58,7 +60,10 @@ def test_page_is_self_contained_and_escaped(profiled: tuple[dict, str]) -> None:
     assert "<script>alert(0)</script>" in texts
     assert any(text.startswith("<b>&\"'") for text in texts)
     assert page.count("<section>") == 8
-    assert all(float(width) <= 100 for width in re.findall(r"width:([\d.]+)%\"", page))
+    assert "Customers <all>" in texts and "100 rows, 8 columns" in texts
+    assert sum(text.endswith("2 not finite") for text in texts) == 1
+    sizes = [float(size) for size in re.findall(r"(?:width|height):([\d.]+)%\"", page)]
+    assert len(sizes) > 40 and max(sizes) == 100
 
 
 def test_same_bytes_again(tmp_path: Path) -> None:
@@ -66,7 +71,8 @@ def test_same_bytes_again(tmp_path: Path) -> None:
     duckdb.sql(query).write_parquet(str(tmp_path / "part-00000.parquet"))
     pages = []
     for name in ("one", "two"):
-        out = Artifact(uri=str(tmp_path / name)), HTML(uri=str(tmp_path / f"{name}.html"))
-        profile.python_func(Dataset(uri=str(tmp_path)), *out)
+        out = Artifact(uri=str(tmp_path / name)), HTML(uri=str(tmp_path / name))
+        profile.python_func(Dataset(uri=str(tmp_path)), out[0])
+        report_profile.python_func(*out)
         pages.append([Path(artifact.path).read_bytes() for artifact in out])
     assert pages[0] == pages[1]

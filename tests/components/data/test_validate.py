@@ -1,4 +1,4 @@
-"""validate: rules that hold, rules that do not, and rules that are none."""
+"""read_rules and validate: rules that hold, rules that do not, and rules that are none."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import duckdb
 import pytest
 from kfp.dsl import Artifact, Dataset
 
-from trainwright.components.data.validate import validate
+from trainwright.components.data.validate import read_rules, validate
 
 ROWS = """SELECT i AS id, CASE WHEN i = 3 THEN 'n/a' ELSE i::VARCHAR END AS code,
     CASE WHEN i < 4 THEN NULL ELSE i / 2.0 END AS half, i % 3 = 0 AS flag,
@@ -24,7 +24,8 @@ def dataset(tmp_path: Path) -> Dataset:
 def validated(dataset: Dataset, rules: dict, label: str = "") -> dict:
     report = Artifact(uri=str(Path(dataset.path).parent / "report.json"))
     try:
-        validate.python_func(dataset=dataset, rules=rules, report=report, label=label)
+        checks = read_rules.python_func(rules=rules, label=label)
+        validate.python_func(dataset=dataset, checks=checks, report=report)
     finally:
         found = json.loads(Path(report.path).read_text()) if Path(report.path).exists() else {}
     return found
@@ -103,6 +104,13 @@ def test_the_target_column_must_be_there_and_full(dataset: Dataset, label: str, 
         validated(dataset, {}, label=label)
 
 
+def test_a_column_may_be_called_dataset(tmp_path: Path) -> None:
+    duckdb.sql("SELECT 1 AS dataset FROM range(3)").write_parquet(str(tmp_path / "a.parquet"))
+    rules = {"rows": {"min": 3}, "columns": {"dataset": {"max": 0}}}
+    with pytest.raises(ValueError, match="1 of 2 rules do not hold: dataset: max 0: 3 of 3 rows"):
+        validated(Dataset(uri=str(tmp_path / "a.parquet")), rules)
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
@@ -116,6 +124,6 @@ def test_the_target_column_must_be_there_and_full(dataset: Dataset, label: str, 
         ({"rows": {"mean": 3}}, "rules.rows: unknown rule 'mean'"),
     ],
 )
-def test_rules_that_are_none(dataset: Dataset, rules: dict, message: str) -> None:
+def test_rules_that_are_none(rules: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        validated(dataset, rules)
+        read_rules.python_func(rules)

@@ -160,6 +160,34 @@ def test_metrics_are_right(predictions, tmp_path):
     assert sum(part["rows"] for key, part in slices.items() if key[0] == "region") == len(truth)
 
 
+def test_classes_are_called_by_their_names(predictions, tmp_path):
+    evaluation, found = evaluate(predictions, tmp_path / "named")
+    assert found["confusionMatrix"]["categories"] == ["No", "Yes"]
+    unnamed = {name: value for name, value in predictions.metadata.items() if name != "classes"}
+    _, other = evaluate(Dataset(name="p", uri=predictions.uri, metadata=unnamed), tmp_path / "unnamed")
+    assert other["confusionMatrix"]["categories"] == ["not Yes", "Yes"]
+    assert other["confusionMatrix"]["rows"] == found["confusionMatrix"]["rows"]
+    strange = ["<none> & $x$", "a$b_{"]  # neither markup nor mathematics
+    found["confusionMatrix"]["categories"] = strange
+    Path(evaluation.path).write_text(json.dumps(found))
+    report = HTML(name="report", uri=str(tmp_path / "report"))
+    report_classification.python_func(evaluation=evaluation, report=report)
+    page = Path(report.path).read_text()
+    assert page.count("&lt;none&gt; &amp; $x$") >= 2 and page.count("a$b_{") >= 2
+
+
+def test_the_name_of_a_folder_is_no_column(model, held_out, predictions, tmp_path):
+    """A bucket's folder may be called `env=prod`, which DuckDB by itself reads as a column `env`."""
+    folder = tmp_path / "env=prod"
+    elsewhere = predict(model, raw_rows(folder / "rows", 2600, 3100), folder)
+    assert elsewhere.metadata == predictions.metadata
+    _, expected = evaluate(predictions, tmp_path / "expected")
+    _, found = evaluate(elsewhere, folder / "evaluation")
+    assert found == expected
+    with pytest.raises(ValueError, match="no column 'env'"):
+        evaluate(elsewhere, folder / "sliced", slice_columns=["env"])
+
+
 def test_the_threshold_decides_who_is_positive(predictions, tmp_path):
     _, strict = evaluate(predictions, tmp_path / "strict", threshold=0.9)
     _, lax = evaluate(predictions, tmp_path / "lax", threshold=0.1)

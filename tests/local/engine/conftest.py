@@ -43,7 +43,7 @@ def compiled(pipeline) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path))
-        return yaml.safe_load(path.read_text())
+        return next(iter(yaml.safe_load_all(path.read_text())))
 
 
 class Rooms:
@@ -113,3 +113,10 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited 30 s"
+        time.sleep(0.02)

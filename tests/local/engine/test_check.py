@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from kfp import dsl
 from kfp.dsl import Dataset, Input
 
-from trainwright.local.engine import check_platforms
 from trainwright.local.engine.check import prepared
 from trainwright.local.engine.reading import read
 from trainwright.local.engine.spec import SpecError
@@ -104,8 +103,13 @@ CONTAINER = "deploymentSpec/executors/exec-show/container"
         ),
         (
             "components/comp-show/taskConfigPassthroughs",
-            [{"field": "ENV"}],
-            "taskConfigPassthroughs: not supported",
+            [{"field": "DISKS"}],
+            "taskConfigPassthroughs[0]: found",
+        ),
+        (
+            "components/comp-show/singlePlatformSpecs",
+            [{"platform": "kubernetes"}],
+            "singlePlatformSpecs: not",
         ),
         (f"{CONTAINER}/lifecycle", {"preCacheCheck": {}}, "container.lifecycle: not supported"),
         (
@@ -117,8 +121,8 @@ CONTAINER = "deploymentSpec/executors/exec-show/container"
         ("deploymentSpec/executors/exec-show/customJob", {"a": 1}, "customJob: not supported"),
         (
             "deploymentSpec/executors/exec-importer/importer/downloadToWorkspace",
-            True,
-            "downloadToWorkspace: not",
+            "yes",
+            "downloadToWorkspace: found",
         ),
         (
             "root/inputDefinitions/parameters/rate/parameterType",
@@ -132,24 +136,74 @@ def test_what_cannot_run_is_refused_by_the_fields_name(spec, path, value, messag
     assert message in refusal(make_run(changed(spec, path, value)))
 
 
-def test_a_platform_document_is_refused_only_for_what_would_be_missed():
-    def document(**settings) -> dict:
-        return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-a": settings}}}}}
+def container(**resources: object) -> dict:
+    return {"image": "alpine", "resources": resources}
 
-    check_platforms(
-        document(tolerations=[{"key": "gpu"}], secretAsEnv=[{"secretName": "s", "optional": True}])
-    )
-    for unsupported in (
-        {"secretAsEnv": [{"secretName": "s"}]},
-        {"pvcMount": [{}]},
-        {"podMetadata": {"labels": {"a": "b"}}},
-    ):
-        with pytest.raises(
-            SpecError, match=rf"^platforms\.kubernetes\..*\.exec-a\.{next(iter(unsupported))}: "
-        ):
-            check_platforms(document(**unsupported))
-    with pytest.raises(SpecError, match=r"platforms\.kubernetes\.pipelineConfig"):
-        check_platforms({"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}})
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"resourceCpuLimit": "128"}, "cpuLimit: 128, a pipeline step on Vertex AI has at most 96 vCPUs"),
+        ({"cpuLimit": 96.5}, "cpuLimit: 96.5, a pipeline step on Vertex AI has at most 96 vCPUs"),
+        ({"resourceMemoryLimit": "1Ti"}, "memoryLimit: 1Ti, a pipeline step on Vertex AI has at most 624 GB"),
+        ({"memoryLimit": 624.1}, "memoryLimit: 624.1G, a pipeline step on Vertex AI has at most 624 GB"),
+        ({"resourceCpuLimit": "two"}, "cpuLimit: found 'two', expected vCPUs such as '2', '0.5' or '500m'"),
+        ({"resourceMemoryRequest": "2 GB"}, "memoryRequest: found '2 GB', expected memory such as '16G'"),
+        (
+            {"accelerator": {"resourceType": "gpu", "resourceCount": "x"}},
+            "accelerator.resourceCount: found 'x'",
+        ),
+        ({"cpuLimits": 1.0}, "cpuLimits: unknown field; did you mean 'cpuLimit'?"),
+        ({"cpuLimit": "1"}, 'cpuLimit: found "1", expected a number'),
+    ],
+)
+def test_resources_are_checked_before_the_run(spec, resources, message):
+    changed_spec = changed(spec, CONTAINER, container(**resources))
+    expected = f"{CONTAINER.replace('/', '.')}.resources.{message}"
+    assert refusal(make_run(changed_spec, parameters={"rate": 1})).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"cpuLimit": 96.0, "memoryLimit": 624.0, "resourceCpuLimit": "96", "resourceMemoryLimit": "581Gi"},
+        {"resourceCpuLimit": "{{$.inputs.parameters['cpu']}}", "resourceCpuRequest": "500m"},
+        {"accelerator": {"type": "NVIDIA_TESLA_T4", "count": "1"}},
+        {"accelerator": {"count": 1.0, "resourceType": "{{$.inputs.parameters['gpu']}}"}},
+    ],
+)
+def test_resources_that_a_step_can_have_are_accepted(spec, resources):
+    changed_spec = changed(spec, CONTAINER, container(**resources))
+    assert refusal(make_run(changed_spec, parameters={"rate": 1})).startswith("input artifact 'data'")
+
+
+def test_a_machine_is_as_large_as_the_cluster_has_it_in_the_dialect_of_kfp(spec):
+    large = changed(spec, CONTAINER, container(resourceCpuLimit="128", resourceMemoryLimit="2Ti"))
+    run = make_run(large, parameters={"rate": 1}, labels={"trainwright-dialect": "kfp"})
+    assert refusal(run).startswith("input artifact 'data'")
+    unknown = make_run(spec, labels={"trainwright-dialect": "argo"})
+    assert refusal(unknown) == "label trainwright-dialect: found 'argo', expected vertex or kfp"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [({"rate": "\ud800"}, "parameters: no JSON"), ({"r" * 5000: 1}, "parameter 'rrr")],
+)
+def test_a_message_is_one_line_of_some_length(spec, parameters, line):
+    message = refusal(make_run(spec, parameters=parameters))
+    assert message.startswith(line)
+    assert len(message) <= 500
+
+
+def test_the_items_of_loops_that_the_compiler_hands_to_groups_in_vain_are_not_missed(spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    group = next(name for name in tasks if name.startswith("for-loop"))
+    vain = {"pipelinechannel--loop-item-param-9": {"componentInputParameter": "loop-item-param-9"}}
+    given = {**tasks[group]["inputs"]["parameters"], **vain}
+    assert read(changed(spec, f"root/dag/tasks/{group}/inputs/parameters", given))
+    show = "components/comp-condition-1/dag/tasks/show/inputs/parameters"
+    with pytest.raises(SpecError, match="comp-condition-1 has no input 'loop-item-param-9'"):
+        read(changed(spec, show, vain))
 
 
 def places(value: object, path: tuple = ()):

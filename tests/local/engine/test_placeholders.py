@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,8 @@ COMMAND = Command(
     INPUT,
     {"x": 3, "text": 'say "hi"', "list": [1, 2], "flag": True, "unset": None},
     NAMES,
-    lambda uri: uri.replace("gs://", "/storage/"),
+    Path("/storage"),
+    Path("/state/work/job/workspace"),
 )
 
 

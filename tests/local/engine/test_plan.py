@@ -74,6 +74,11 @@ OUTCOMES = [
 ]
 
 
+def outcome_of(path: str, choice: int) -> Outcome:
+    outcome = OUTCOMES[choice % len(OUTCOMES)]
+    return Outcome(State.FAILED, failure=Failure(f"{path} failed")) if outcome.failure else outcome
+
+
 class Simulation:
     """Drives a plan with choices out of a list of numbers, and notes what it sees."""
 
@@ -88,6 +93,7 @@ class Simulation:
         self.ended: dict[str, State] = {}
         self.trace: list[tuple[str, str]] = []
         self.outcomes: dict[str, Outcome] = {}
+        self.failures: list[str] = []
 
     def take(self, decision) -> None:
         for node in decision.changed:
@@ -95,6 +101,12 @@ class Simulation:
             if node.state.is_final:
                 assert node.path not in self.ended, "a task ends once"
                 self.ended[node.path] = node.state
+                if (
+                    node.state is State.FAILED
+                    and not node.children
+                    and "not finished" not in str(node.failure)
+                ):
+                    self.failures.append(node.failure.message)
         for node in decision.ready:
             assert node.path not in self.offered, "a task is offered once"
             self.offered.append(node.path)
@@ -130,7 +142,7 @@ class Simulation:
             choice = self.choices[step % len(self.choices)]
             path = list(self.running)[choice % len(self.running)]
             del self.running[path]
-            self.outcomes[path] = OUTCOMES[choice % len(OUTCOMES)]
+            self.outcomes[path] = outcome_of(path, choice)
             self.take(self.plan.started(path))
             self.take(self.plan.finished(path, self.outcomes[path]))
             self.take(self.plan.finished(path, OUTCOMES[0]))  # heard only once
@@ -152,6 +164,34 @@ def test_every_task_ends_once_after_its_inputs_and_within_limits(spec, choices, 
     assert Simulation(spec, choices, policy).play().trace == simulation.trace, (
         "the same events, the same decisions"
     )
+    every = [simulation.plan.root]
+    for node in every:
+        every += node.children.values()
+        assert node.state.is_final, "every task ends"
+        assert node.path in simulation.ended
+    assert len(simulation.offered) == len(set(simulation.offered)) == len(simulation.outcomes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pipelines(), CHOICES, POLICIES)
+def test_the_first_failure_is_every_groups_reason(spec, choices, policy):
+    simulation = Simulation(spec, choices, policy).play()
+    root = simulation.plan.root
+    if not simulation.failures:
+        assert root.failure is None
+        return
+    others = len(simulation.failures) - 1
+    count = {0: "", 1: " (and 1 other task failed after it)"}.get(
+        others, f" (and {others} other tasks failed after it)"
+    )
+    assert root.failure.message == simulation.failures[0] + count
+    # A run that was killed once all had ended says the same when it goes on, in whatever order it looks.
+    recorded = {
+        path: simulation.outcomes.get(path, Outcome(state)) for path, state in simulation.ended.items()
+    }
+    again = Simulation(spec, [0], policy, recorded, set(simulation.ended)).play()
+    assert sorted(again.failures) == sorted(simulation.failures)
+    assert again.plan.root.failure == root.failure
 
 
 @settings(max_examples=100, deadline=None)
@@ -159,7 +199,7 @@ def test_every_task_ends_once_after_its_inputs_and_within_limits(spec, choices, 
 def test_a_run_that_is_continued_offers_what_had_not_ended_and_ends_alike(spec, choices, steps, policy):
     first = Simulation(spec, choices, policy).play(steps)
     settled = {path: Outcome(state) for path, state in first.ended.items() if state is State.NOT_TRIGGERED}
-    second = Simulation(spec, [0], policy, settled | first.outcomes, set(first.offered))
+    second = Simulation(spec, [0], policy, settled | first.outcomes, {path for path, _ in first.trace})
     second.play()
     assert not set(second.offered) & set(first.outcomes), "what had ended is not run again"
     assert set(first.running) <= set(second.offered), "what was running runs again"
@@ -211,6 +251,18 @@ def test_fail_fast_starts_nothing_after_a_failure_but_exit_tasks():
         assert simulation.ended["clean-up"] is State.SUCCEEDED
         assert simulation.plan.root.state is State.FAILED
         assert simulation.plan.root.failure == Failure("it failed")
+
+
+def test_a_failure_inside_a_group_comes_before_a_later_one_outside():
+    tasks = {"group": task(component="group"), "later": task(), "last": task()}
+    spec = pipeline(tasks, group={"dag": {"tasks": {"first": task(), "slow": task()}}})
+    simulation = Simulation(spec, [0])
+    simulation.take(simulation.plan.begin())
+    for path in ("group/first", "later", "last"):
+        simulation.take(simulation.plan.finished(path, outcome_of(path, 2)))
+    simulation.take(simulation.plan.finished("group/slow", OUTCOMES[0]))
+    assert simulation.plan.root.children["group"].failure == Failure("group/first failed")
+    assert simulation.plan.root.failure == Failure("group/first failed (and 2 other tasks failed after it)")
 
 
 def test_a_long_chain_after_a_failure_ends():

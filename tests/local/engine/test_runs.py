@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import List, NamedTuple  # noqa: UP035 - what kfp 2.17 reads
 
@@ -14,7 +13,7 @@ from kfp.dsl import Artifact, Dataset, Input, Output
 
 from trainwright.local.engine.outputs import MAX_OUTPUT_BYTES
 
-from .conftest import PROJECT, Rooms, compiled, is_alive, make_run
+from .conftest import PROJECT, Rooms, compiled, is_alive, make_run, until
 
 
 @dsl.container_component
@@ -471,10 +470,3 @@ def test_a_run_goes_on_after_kill_9(tmp_path):
     assert (folder / "first").read_text() == ".\n", "what had ended was not run again"
     assert (folder / "second").read_text() == "resumed\n", "what ran found what it had written"
     assert ended.outputs == {"Output": ["anoted\n", "bnoted\n"]}
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited 30 s"
-        time.sleep(0.02)

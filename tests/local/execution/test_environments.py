@@ -1,5 +1,7 @@
 """Which environment satisfies what; environments made by uv from packages that are built here."""
 
+import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +20,11 @@ Wheel = Callable[[Path, str, int], Path]
 
 @pytest.fixture
 def environments(tmp_path: Path) -> Environments:
-    return Environments(tmp_path / "environments", tmp_path / "storage")
+    return Environments(tmp_path / "environments", tmp_path / "storage", _lock(tmp_path))
+
+
+def _lock(folder: Path) -> int:
+    return os.open(folder / "processes.lock", os.O_RDWR | os.O_CREAT)
 
 
 def installing(*requirements: str, **options) -> list[Installation]:
@@ -101,7 +107,7 @@ def test_package_file_that_changes_makes_another_environment(
 
 def test_two_at_once_build_once(tmp_path: Path, wheel: Wheel) -> None:
     wanted = installing(str(wheel(tmp_path, "answering", 1)))
-    rooms = [Environments(tmp_path / "environments", tmp_path) for _ in range(3)]
+    rooms = [Environments(tmp_path / "environments", tmp_path, _lock(tmp_path)) for _ in range(3)]
     found: list[Path] = []
     threads = [threading.Thread(target=lambda room=room: found.append(room.make(wanted))) for room in rooms]
     for thread in threads:
@@ -137,3 +143,22 @@ def test_build_can_be_cancelled(environments: Environments, tmp_path: Path) -> N
         with pytest.raises(EnvironmentFailed, match="cancelled"):
             environments.make(installing("slow-thing", index_urls=(address,)), lambda: True)
     assert not [path for path in (tmp_path / "environments").iterdir() if path.is_dir()]
+
+
+def test_build_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from trainwright.local.execution.commands import Installation\n"
+        "from trainwright.local.execution.environments import Environments\n"
+        "root = Path(sys.argv[1]); lock = os.open(root / 'lock', os.O_RDWR | os.O_CREAT)\n"
+        "wanted = Installation(('slow-thing',), index_urls=(sys.argv[2],))\n"
+        "Environments(root / 'environments', root, lock).make([wanted])"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        asking = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), address])
+        silent.accept()
+        asking.kill()
+        asking.wait()
+        with (tmp_path / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # had by the build until it has ended

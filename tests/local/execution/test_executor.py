@@ -130,7 +130,7 @@ def test_what_a_component_sees(executor: Executor, component_work, state: Path, 
         assert outcome.exit_code == 0, outcome.tail
         seen.append(json.loads(output(result)))
         assert seen[-1]["directory"] == str(work.scratch)
-        assert seen[-1]["executable"].startswith(str(work.scratch))
+        assert seen[-1]["executable"].startswith(str(work.scratch.parent / "overlays"))
     first, second, third = seen
     assert first["path"] == str(state / "storage" / "bucket" / "object") and first["text"] == "hello"
     assert (first["threads"], first["runtime"], first["author"]) == ("1", "true", None)
@@ -181,9 +181,9 @@ def test_unknown_image(executor: Executor, command_work, state: Path) -> None:
     with pytest.raises(UnknownImage, match=r"'registry.example.com/team/trainer:7'.*images = "):
         executor.start(command_work("train", image="registry.example.com/team/trainer:7"))
     mapped = Executor(
-        state=state,
+        state=state / "mapped",
         client_environment={"CLIENT": "x"},
-        gcs_root=state / "storage",
+        gcs_root=state / "mapped" / "storage",
         images={"registry.example.com/team/trainer": "host"},
     )
     try:
@@ -229,7 +229,7 @@ def test_pip_at_run_time_stays_with_its_task(executor: Executor, command_work, t
         work = command_work("sh", "-ec", program + uninstall)
         outcome = executor.start(work).wait(120)
         files_seen = [line for line in outcome.tail if line.endswith("guest.py")]
-        assert files_seen and files_seen[0].startswith(str(work.scratch)), outcome.tail
+        assert files_seen and files_seen[0].startswith(str(work.scratch.parent / "overlays")), outcome.tail
         uninstall = ""
     assert sorted(path.name for path in Path(sys.prefix, "lib").rglob("*.dist-info")) == before
 
@@ -284,9 +284,24 @@ def test_terminate_reaches_grandchildren_and_lets_them_finish(executor: Executor
 
 
 def test_what_a_command_leaves_behind_ends_with_it(executor: Executor, command_work) -> None:
-    work = command_work("sh", "-c", "sleep 300 & echo $! > pid")
+    far = "setsid sh -c 'sleep 300 & echo $! > far; wait' &"  # in a session of its own
+    until_far = "while [ ! -s far ]; do sleep 0.05; done"
+    work = command_work("sh", "-c", f"sleep 300 & echo $! > near; {far} {until_far}")
     assert executor.start(work).wait(60).exit_code == 0
-    assert gone(int((work.scratch / "pid").read_text()))
+    assert all(gone(int((work.scratch / name).read_text())) for name in ("near", "far"))
+
+
+def test_terminate_reaches_what_has_left_its_group(executor: Executor, command_work) -> None:
+    # `far` is an orphan in a session of its own, `near` has a living parent.
+    far = "trap 'echo told > told; exit' TERM; echo $$ > far; while :; do sleep 0.05; done"
+    near = "setsid sh -c 'echo $$ > near; exec sleep 300'"
+    work = command_work("sh", "-c", f'(setsid sh -c "$0" &) ; {near} & wait; sleep 300', far)
+    running = executor.start(work)
+    pids = [int(appears(work.scratch / name)) for name in ("far", "near")]
+    running.terminate(grace=20)
+    assert running.wait(60).exit_code == -signal.SIGTERM
+    assert (work.scratch / "told").exists()
+    assert all(gone(pid) for pid in pids)
 
 
 def test_component_is_terminated(executor: Executor, component_work) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from google.api_core.exceptions import InvalidArgument
 
-from trainwright.local.services.filters import compile_filter, ordered, page
+from trainwright.local.services.filters import compile_filter, fields_of, ordered, page, required_calls
 
 JOB = {
     "name": "projects/1/locations/l/pipelineJobs/churn-1",
@@ -35,6 +35,8 @@ JOB = {
         ("aliases:best", True),
         ('create_time>"2026-11-01T00:00:00Z"', True),
         ("create_time > 2026-11-23T10:00:00Z", False),
+        ('create_time = "2026-11-23T12:00:00+02:00"', True),
+        ('create_time < "2026-11-23T10:00:00.5Z"', True),
         ("job_detail.tasks >= 3", True),
         ("job_detail.tasks < 3", False),
         ("churn", True),
@@ -42,6 +44,34 @@ JOB = {
 )
 def test_filters(text, expected):
     assert compile_filter(text)(JOB) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('begins("churn-")', False),
+        ('begins("churn")', True),
+        ("begins(chu) AND state:*", True),
+        ('(state=A OR begins("c")) AND NOT begins("x")', True),
+        ('display_name="begins(" begins("c")', False),
+    ],
+)
+def test_functions(text, expected):
+    functions = {"begins": lambda start: lambda job: job["display_name"].startswith(start)}
+    assert compile_filter(text, functions)(JOB) is expected
+
+
+@pytest.mark.parametrize("text", ['within("x")', "begins()", 'begins("a", "b")'])
+def test_a_function_that_is_not_there_is_refused(text):
+    with pytest.raises(InvalidArgument, match=r'functions here: begins\("…"\)'):
+        compile_filter(text, {"begins": lambda start: lambda job: True})(JOB)
+
+
+def test_what_a_filter_needs_is_known_before_it_runs():
+    text = '(uri="x" OR metadata.a.number_value>3) AND in_context("a/b") AND -in_context("c")'
+    assert fields_of(text) == {"uri", "metadata"}
+    assert required_calls(text, "in_context") == ["a/b"]
+    assert required_calls('in_context("a") OR uri="x"', "in_context") == []
 
 
 @pytest.mark.parametrize("text", ["display_name=", "= x", "(a=b", "a=b)", 'a="b'])

@@ -1,7 +1,6 @@
 """The engine: interprets compiled pipelines (PipelineSpec 2.1) as Vertex AI Pipelines does."""
 
 from trainwright.local.engine.engine import Engine
-from trainwright.local.engine.kubernetes import check_platforms
 from trainwright.local.engine.pipeline_run import PipelineRun
 
-__all__ = ["Engine", "PipelineRun", "check_platforms"]
+__all__ = ["Engine", "PipelineRun"]

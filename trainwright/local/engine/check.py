@@ -1,15 +1,18 @@
 """What can be known of a run before it starts."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from trainwright.local.engine.dialect import Dialect
 from trainwright.local.engine.fields import nearest
 from trainwright.local.engine.inputs import InputError, complete
 from trainwright.local.engine.names import OutsideStorage, local_path, run_values, task_values
 from trainwright.local.engine.outcomes import Artifact, Inputs
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.reading import read
-from trainwright.local.engine.spec import Component, Spec
+from trainwright.local.engine.resources import ResourceError
+from trainwright.local.engine.spec import Component, Container, Spec
 from trainwright.local.engine.values import WrongType, checked
 
 
@@ -17,12 +20,15 @@ class BadRun(ValueError):
     """A run that cannot start: a parameter, an artifact or a field of it is wrong. One line."""
 
 
-def prepared(run: PipelineRun, artifact: Callable[[str], Artifact | None]) -> tuple[Spec, Inputs]:
+def prepared(
+    run: PipelineRun, artifact: Callable[[str], Artifact | None], workspace_path: str = ""
+) -> tuple[Spec, Inputs]:
     """Reads and checks a run.
 
     Args:
         run: The run.
         artifact: Finds an artifact by its resource name.
+        workspace_path: The run's workspace, for placeholders in defaults.
 
     Returns:
         The spec and the root's inputs, with defaults.
@@ -30,7 +36,20 @@ def prepared(run: PipelineRun, artifact: Callable[[str], Artifact | None]) -> tu
     Raises:
         ValueError: In one line: where, what was found, what was expected.
     """
+    try:
+        return _prepared(run, artifact, workspace_path)
+    except ValueError as error:
+        line = " ".join(str(error).split())
+        raise BadRun(line if len(line) <= 500 else f"{line[:400]} ... {line[-95:]}") from None
+
+
+def _prepared(
+    run: PipelineRun, artifact: Callable[[str], Artifact | None], workspace_path: str
+) -> tuple[Spec, Inputs]:
+    _check_json("pipeline spec", run.spec)
+    _check_json("parameters", run.parameters)
     spec = read(run.spec)
+    _check_resources(spec, run.dialect)
     if run.failure_policy not in {"FAIL_SLOW", "FAIL_FAST"}:
         raise BadRun(f"failure_policy: found {run.failure_policy!r}, expected FAIL_SLOW or FAIL_FAST")
     try:
@@ -39,11 +58,29 @@ def prepared(run: PipelineRun, artifact: Callable[[str], Artifact | None]) -> tu
         raise BadRun(f"pipeline root: {error}") from None
     parameters = _parameters(run, spec.root)
     artifacts = _artifacts(run, spec.root, artifact)
-    names = run_values(run) | task_values(run, spec.name, "")
+    names = run_values(run, workspace_path) | task_values(run, spec.name, "")
     try:
         return spec, complete(spec.root, parameters, artifacts, names)
     except InputError as error:
         raise BadRun(str(error)) from None
+
+
+def _check_json(what: str, value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # half a surrogate pair cannot be encoded
+        raise BadRun(f"{what}: no JSON: {error}") from None
+
+
+def _check_resources(spec: Spec, dialect: Dialect) -> None:
+    for component in spec.components.values():
+        executor = spec.executors.get(component.executor)
+        if isinstance(executor, Container) and component.applies("RESOURCES"):
+            try:
+                executor.resources.check(dialect)
+            except ResourceError as error:
+                where = f"deploymentSpec.executors.{component.executor}.container.resources"
+                raise BadRun(f"{where}.{error}") from None
 
 
 def _parameters(run: PipelineRun, root: Component) -> dict[str, object]:

@@ -28,6 +28,9 @@ _STRATEGIES = {
     "ALL_UPSTREAM_TASKS_COMPLETED": True,
 }
 _NONE = Field(None, "")
+# The compiler hands a loop's item, named so, to the groups around that loop as well, out of DAGs that do not
+# have it (kfp 2.17.0, an item in an f-string within nested loops or an exit handler). No group needs it.
+_LOOP_ITEM = "loop-item"
 
 
 def read_dag(field: Field) -> Dag:
@@ -241,21 +244,11 @@ def verify(spec: Spec) -> None:
                     f"components.{component.name}.executorLabel: there is no executor {component.executor!r}"
                     f"{nearest(component.executor, spec.executors)}"
                 )
-            _verify_executable(component)
         else:
             for task in component.dag.tasks.values():
                 _verify_task(spec, component, task)
             _verify_outputs(spec, component)
     _refuse_recursion(spec)
-
-
-def _verify_executable(component: Component) -> None:
-    for name, output in component.output_artifacts.items():
-        if output.is_list:
-            raise SpecError(
-                f"{_path(component)}.outputDefinitions.artifacts.{name}.isArtifactList: only a pipeline can "
-                "have a list of artifacts as output"
-            )
 
 
 def _verify_task(spec: Spec, owner: Component, task: Task) -> None:
@@ -265,10 +258,12 @@ def _verify_task(spec: Spec, owner: Component, task: Task) -> None:
             f"{where}.componentRef.name: no component {task.component!r}"
             f"{nearest(task.component, spec.components)}"
         )
+    is_group = spec.components[task.component].dag is not None
     for name, given in task.parameters.items():
-        _verify_source(spec, owner, f"{where}.inputs.parameters.{name}", given.source, _parameters_of)
+        place = f"{where}.inputs.parameters.{name}"
+        _verify_source(spec, owner, place, given.source, _parameters_of, is_group)
     for name, source in task.artifacts.items():
-        _verify_source(spec, owner, f"{where}.inputs.artifacts.{name}", source, _artifacts_of)
+        _verify_source(spec, owner, f"{where}.inputs.artifacts.{name}", source, _artifacts_of, is_group)
     iterator = task.iterator
     if iterator and iterator.raw is None:
         available = task.artifacts if iterator.over_artifacts else task.parameters
@@ -287,10 +282,12 @@ def _artifacts_of(component: Component) -> tuple[Mapping[str, Any], Mapping[str,
 _Interface = Callable[[Component], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
-def _verify_source(spec: Spec, owner: Component, where: str, source: object, interface: _Interface) -> None:
+def _verify_source(
+    spec: Spec, owner: Component, where: str, source: object, interface: _Interface, is_group: bool
+) -> None:
     if isinstance(source, ComponentInput):
         inputs = interface(owner)[0]
-        if source.name not in inputs:
+        if source.name not in inputs and not (is_group and _LOOP_ITEM in source.name):
             raise SpecError(
                 f"{where}: {owner.name} has no input {source.name!r}{nearest(source.name, inputs)}"
             )

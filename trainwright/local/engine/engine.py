@@ -1,14 +1,15 @@
 """The engine: runs of pipelines, started, continued, cancelled."""
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from trainwright.local.engine.check import prepared
-from trainwright.local.engine.names import log_path
+from trainwright.local.engine.names import log_path, workspace
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.pool import Pool
-from trainwright.local.engine.records import Records, run_record
+from trainwright.local.engine.records import Ledger, Records, run_record
 from trainwright.local.engine.run import TERMINAL, Run
 from trainwright.local.engine.spec import Container, Spec
 from trainwright.local.engine.task import TaskRunner, run_environment
@@ -59,7 +60,7 @@ class Engine:
         record = self._store.read(run_record(run.name))
         if record is not None and record.json()["state"] in TERMINAL:
             return
-        spec, inputs = prepared(run, self._records.artifact)
+        spec, inputs = prepared(run, self._records.artifact, str(workspace(self._state, run)))
         with self._lock:
             if self._closed or run.name in self._runs:
                 return
@@ -80,6 +81,17 @@ class Engine:
             self._forget(run.name)
             raise
         self._executor.prepare(_works(run, spec, self._state))
+
+    def resume(self, run: PipelineRun) -> None:
+        """Goes on with a run that was interrupted; one that cannot go on any more has failed.
+
+        That is when an input artifact was deleted meanwhile, or a newer version refuses the spec.
+        """
+        try:
+            self.start(run)
+        except ValueError as error:
+            ledger = Ledger(self._store, run, self._state)
+            self._store.write_many([ledger.failed_row(f"the run cannot go on: {error}", time.time())])
 
     def cancel(self, name: str) -> None:
         """Asks a run to stop and returns; its record says CANCELLED once its processes have ended.

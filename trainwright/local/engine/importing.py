@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from trainwright.local.engine.inputs import InputError
-from trainwright.local.engine.outcomes import Artifact, Inputs
+from trainwright.local.engine.names import in_workspace, local_path
+from trainwright.local.engine.outcomes import IN_WORKSPACE, Artifact, Inputs
 from trainwright.local.engine.placeholders import PlaceholderError, resolved
 from trainwright.local.engine.spec import Importer
 from trainwright.local.engine.values import text
@@ -38,9 +41,34 @@ def imported(importer: Importer, name: str, inputs: Inputs, names: Mapping[str, 
         raise InputError(str(error)) from None
     if not uri:
         raise InputError("the URI to import is empty")
+    if importer.to_workspace:
+        metadata |= {IN_WORKSPACE: True}
     return Artifact(
         name, uri, importer.schema_title, importer.schema_version, metadata, display_name="artifact"
     )
+
+
+def download(uri: str, workspace: Path, storage: Path) -> None:
+    """Copies what is imported into the run's workspace (kfp.dsl.importer, `download_to_workspace`).
+
+    Args:
+        uri: gs://BUCKET/OBJECT of local storage, or an absolute path.
+        workspace: The run's workspace.
+        storage: The folder in which each bucket is a folder.
+
+    Raises:
+        InputError: There is nothing at the URI.
+        OutsideStorage: It is not in local storage.
+        OSError: It cannot be copied.
+    """
+    source, target = local_path(storage, uri), in_workspace(workspace, storage, uri)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        raise InputError(f"downloadToWorkspace: there is nothing at {uri!r}")
 
 
 def identity(artifact: Artifact) -> str:

@@ -4,18 +4,29 @@ Order: value of the source, then the expression selector, then the declared type
 constants, then defaults. (kubeflow/pipelines, backend/src/v2/driver/resolve.go, 2026-08-21.)
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trainwright.local.engine.dialect import Dialect
 from trainwright.local.engine.expressions import ExpressionError, selected
 from trainwright.local.engine.outcomes import Artifact, Failure, Inputs, Outputs, State
 from trainwright.local.engine.placeholders import PlaceholderError, needs_siblings, resolved
+from trainwright.local.engine.resources import (
+    NO_RESOURCES,
+    ResourceError,
+    Resources,
+    resolved_resources,
+)
 from trainwright.local.engine.spec import (
     UNSET,
     Component,
     ComponentInput,
     Constant,
+    Container,
     FinalStatus,
+    Iterator,
     ParameterDefinition,
     ParameterInput,
     Task,
@@ -50,6 +61,7 @@ def resolve(
     enclosing: Inputs,
     producers: Mapping[str, Producer],
     names: Mapping[str, str],
+    dialect: Dialect,
 ) -> Inputs:
     """The inputs of a task whose upstream tasks have ended.
 
@@ -59,19 +71,21 @@ def resolve(
         enclosing: The inputs of the DAG that it is part of.
         producers: The tasks of that DAG.
         names: Values of placeholders.
+        dialect: Says what a final status looks like.
 
     Raises:
         InputError: An input cannot be had.
     """
+    sources = _Sources(enclosing, producers, names, dialect)
     values: dict[str, Any] = {}
     constants: list[str] = []
     for name, given in task.parameters.items():
         if isinstance(given.source, Constant) and needs_siblings(given.source.value):
             constants.append(name)
         else:
-            values[name] = _parameter(name, given, component, enclosing, producers, names, values)
+            values[name] = _parameter(name, given, component, sources, values)
     for name in constants:
-        values[name] = _parameter(name, task.parameters[name], component, enclosing, producers, names, values)
+        values[name] = _parameter(name, task.parameters[name], component, sources, values)
     artifacts = {}
     for name, source in task.artifacts.items():
         found = _artifacts(source, enclosing, producers)
@@ -119,6 +133,29 @@ def complete(
     return Inputs(parameters, dict(artifacts), defaults)
 
 
+def items_of(iterator: Iterator, inputs: Inputs) -> tuple[Any, ...]:
+    """What a ParallelFor iterates over: JSON values, or artifacts.
+
+    Raises:
+        InputError: Its input holds no list.
+    """
+    if iterator.raw is not None:
+        return iterator.raw
+    if iterator.over_artifacts:
+        return inputs.artifacts.get(iterator.input, ())
+    value = inputs.parameters.get(iterator.input, inputs.defaults.get(iterator.input))
+    if isinstance(value, str):  # a list may come as JSON text
+        try:
+            value = json.loads(value)
+        except (json.JSONDecodeError, RecursionError):
+            raise InputError(
+                f"the items in input {iterator.input!r} are no list, nor JSON text of one"
+            ) from None
+    if not isinstance(value, list):
+        raise InputError(f"the items in input {iterator.input!r} are no list")
+    return tuple(value)
+
+
 def with_item(component: Component, inputs: Inputs, name: str, item: Any) -> Inputs:
     """The inputs of one iteration over parameter values.
 
@@ -135,13 +172,70 @@ def with_artifact(inputs: Inputs, name: str, item: Artifact) -> Inputs:
     return Inputs(inputs.parameters, {**inputs.artifacts, name: (item,)}, inputs.defaults)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What an input's value may be taken from."""
+
+    enclosing: Inputs
+    producers: Mapping[str, Producer]
+    names: Mapping[str, str]
+    dialect: Dialect
+
+
+def configured(
+    component: Component, container: Container, inputs: Inputs, names: Mapping[str, str], dialect: Dialect
+) -> tuple[Resources, Inputs]:
+    """What a task asks of its machine, and its inputs with the task configuration that they ask for.
+
+    A component may want to be told its settings instead of having them applied to itself, because it starts a
+    job elsewhere that is to have them (kfp.dsl.TaskConfig; kubeflow/pipelines,
+    backend/src/v2/driver/driver.go, 2026-08-21).
+
+    Args:
+        component: May have inputs of type TASK_CONFIG.
+        container: What it runs.
+        inputs: Its inputs.
+        names: Values of placeholders.
+        dialect: Whose limits a step has.
+
+    Raises:
+        InputError: A quantity is none, or more than a step can have; or a placeholder stands for nothing.
+    """
+    values = {**inputs.defaults, **inputs.parameters}
+
+    def sibling(other: str) -> Any:
+        if values.get(other) is None:
+            raise PlaceholderError(f"input {other!r} has no value")
+        return values[other]
+
+    try:
+        resources = resolved_resources(container.resources, lambda text: resolved(text, names, sibling))
+        own = resources if component.applies("RESOURCES") else NO_RESOURCES
+        own.check(dialect)
+        wanted = [name for name, item in component.input_parameters.items() if item.type == "TASK_CONFIG"]
+        if not wanted:
+            return own, inputs
+        config: dict[str, Any] = {}
+        if "RESOURCES" in component.passthroughs:
+            config["resources"] = resources.kubernetes()
+        if "ENV" in component.passthroughs:
+            config["env"] = [
+                {"name": name, "value": resolved(value, names, sibling)}
+                for name, value in container.environment
+            ]
+    except ResourceError as error:
+        raise InputError(f"resources.{error}") from None
+    except PlaceholderError as error:
+        raise InputError(f"resources or environment: {error}") from None
+    told = {**inputs.parameters, **dict.fromkeys(wanted, config)}
+    return own, Inputs(told, inputs.artifacts, inputs.defaults)
+
+
 def _parameter(
     name: str,
     given: ParameterInput,
     component: Component,
-    enclosing: Inputs,
-    producers: Mapping[str, Producer],
-    names: Mapping[str, str],
+    sources: _Sources,
     siblings: Mapping[str, Any],
 ) -> Any:
     def sibling(other: str) -> Any:
@@ -150,9 +244,9 @@ def _parameter(
         return siblings[other]
 
     try:
-        value = _sourced(given, enclosing, producers, names)
+        value = _sourced(given, sources)
         if isinstance(given.source, Constant):
-            value = resolved(value, names, sibling)
+            value = resolved(value, sources.names, sibling)
         if value is not None and given.selector:
             value = selected(given.selector, value)
     except (ExpressionError, PlaceholderError) as error:
@@ -161,27 +255,29 @@ def _parameter(
     return value if definition is None or value is None else _converted(name, value, definition)
 
 
-def _sourced(
-    given: ParameterInput, enclosing: Inputs, producers: Mapping[str, Producer], names: Mapping[str, str]
-) -> Any:
+def _sourced(given: ParameterInput, sources: _Sources) -> Any:
     match given.source:
         case Constant(value):
             return value
         case ComponentInput(name):
-            return enclosing.parameters.get(name)
+            return sources.enclosing.parameters.get(name)
         case TaskOutput(task, key):
-            return producers[task].outputs.parameters.get(key)
+            return sources.producers[task].outputs.parameters.get(key)
         case FinalStatus(task):
-            return _final_status(task, producers[task], names)
+            return _final_status(task, sources)
 
 
-def _final_status(task: str, producer: Producer, names: Mapping[str, str]) -> dict[str, Any]:
-    # PipelineTaskFinalStatus in pipeline_spec.proto; field names as on the wire.
-    failure = producer.failure
+def _final_status(task: str, sources: _Sources) -> dict[str, Any]:
+    # PipelineTaskFinalStatus in pipeline_spec.proto; field names as on the wire. Open-source KFP sends the
+    # state of ML Metadata and never an error (backend/src/v2/driver/resolve.go, 2026-08-21).
+    producer = sources.producers[task]
+    on_vertex = sources.dialect is Dialect.VERTEX
+    failure = producer.failure if on_vertex else None
+    succeeded = "SUCCEEDED" if on_vertex else "COMPLETE"
     return {
-        "state": "SUCCEEDED" if producer.state.is_success else producer.state.value,
+        "state": succeeded if producer.state.is_success else producer.state.value,
         "error": {"code": failure.code, "message": failure.message} if failure else {},
-        "pipelineJobResourceName": names["pipeline_job_resource_name"],
+        "pipelineJobResourceName": sources.names["pipeline_job_resource_name"],
         "pipelineTaskName": task,
     }
 

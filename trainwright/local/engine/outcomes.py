@@ -8,6 +8,9 @@ from typing import Any
 # google.rpc.Code: what Vertex AI puts into the error of a failed task, and of a cancelled one.
 FAILED_PRECONDITION = 9
 CANCELLED_CODE = 1
+# Metadata of an artifact that lies in the run's workspace; kfp looks for it (kfp/dsl/types/artifact_types.py,
+# 2.17.0, `Artifact._get_path`).
+IN_WORKSPACE = "_kfp_workspace"
 
 
 class State(StrEnum):

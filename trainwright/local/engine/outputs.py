@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainwright.local.engine.names import OutsideStorage, local_path
+from trainwright.local.engine.names import OutsideStorage, item_name, local_path
 from trainwright.local.engine.outcomes import Artifact, Outputs
+from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.spec import Component
 from trainwright.local.engine.values import WrongType, checked, normalise, parsed
 
@@ -25,16 +26,19 @@ class BadOutput(ValueError):
 
 
 def collect(
+    run: PipelineRun,
+    path: str,
     component: Component,
     executor_input: Mapping[str, Any],
     artifacts: Mapping[str, Artifact],
-    *,
     storage: Path,
     scratch: Path,
 ) -> Outputs:
     """The outputs of a task.
 
     Args:
+        run: The run.
+        path: The task's path in it; both name the artifacts of a list.
         component: Declares the outputs.
         executor_input: Says where they were to be written.
         artifacts: The artifacts as they were planned.
@@ -55,14 +59,24 @@ def collect(
             if values.get(name) is not None:
                 parameters[name] = checked(values[name], definition.type)
             else:
-                path = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
-                parameters[name] = parsed(_content(path, name), definition.type)
+                file = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
+                parameters[name] = parsed(_content(file, name), definition.type)
         except WrongType as error:
             raise BadOutput(f"output {name!r}: {error}") from None
-    made = {
-        name: (_artifact(artifact, runtime.get(name), storage, scratch),)
-        for name, artifact in artifacts.items()
-    }
+    made = {}
+    for name, artifact in artifacts.items():
+        items = _items(runtime.get(name), name)
+        if component.output_artifacts[name].is_list:
+            planned = [
+                dataclasses.replace(artifact, name=item_name(run, path, name, index))
+                for index in range(len(items))
+            ]
+            made[name] = tuple(
+                _artifact(item, written, storage, scratch)
+                for item, written in zip(planned, items, strict=True)
+            )
+        else:
+            made[name] = (_artifact(artifact, items[0], storage, scratch) if items else artifact,)
     outputs = Outputs(parameters, made)
     size = len(
         json.dumps([parameters, [[item.runtime() for item in items] for items in made.values()]]).encode()
@@ -96,13 +110,16 @@ def _content(path: Path, name: str) -> str:
         raise BadOutput(f"output {name!r} cannot be read: {error}") from None
 
 
-def _artifact(planned: Artifact, written: Any, storage: Path, scratch: Path) -> Artifact:
+def _items(written: Any, name: str) -> list[dict[str, Any]]:
     items = written.get("artifacts") if isinstance(written, dict) else None
-    if not items:
-        return planned
-    if not isinstance(items, list) or not isinstance(items[0], dict):
-        raise BadOutput(f"executor_output.json: artifact {planned.display_name!r} is malformed")
-    found = items[0]
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise BadOutput(f"executor_output.json: artifact {name!r} is malformed")
+    return items
+
+
+def _artifact(planned: Artifact, found: Mapping[str, Any], storage: Path, scratch: Path) -> Artifact:
     try:
         metadata = normalise({**planned.metadata, **(found.get("metadata") or {})})
     except (TypeError, WrongType) as error:

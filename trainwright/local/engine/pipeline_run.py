@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainwright.local.engine.dialect import Dialect, dialect_of
+
 
 @dataclass(frozen=True)
 class PipelineRun:
@@ -22,7 +24,7 @@ class PipelineRun:
         service_account: The value of its placeholder.
         failure_policy: FAIL_SLOW (what can still run does) or FAIL_FAST (no task starts after a failure; exit
             handlers do).
-        labels: The run's labels.
+        labels: The run's labels; `trainwright-dialect` is read (see `dialect`).
         create_time: Unix seconds.
         schedule_time: Unix seconds of the schedule's tick; None for a run that nobody scheduled.
         network: The value of its placeholder.
@@ -50,3 +52,12 @@ class PipelineRun:
     def job_id(self) -> str:
         """The last part of the resource name."""
         return self.name.rsplit("/", 1)[-1]
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose behaviour the run asks for.
+
+        Raises:
+            ValueError: Its label names neither.
+        """
+        return dialect_of(self.labels)

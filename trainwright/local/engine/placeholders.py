@@ -8,9 +8,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainwright.local.engine.fields import nearest
+from trainwright.local.engine.names import in_workspace, local_path
+from trainwright.local.engine.outcomes import IN_WORKSPACE
 from trainwright.local.engine.values import text
 
 _PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
@@ -66,13 +69,15 @@ class Command:
         executor_input: What `{{$}}` stands for.
         parameters: The input parameters with their defaults.
         names: What `$.pipeline_…` stand for.
-        local_path: From a URI to the path of the file behind it.
+        storage: The folder in which each bucket is a folder.
+        workspace: The run's workspace.
     """
 
     executor_input: Mapping[str, Any]
     parameters: Mapping[str, Any]
     names: Mapping[str, str]
-    local_path: Callable[[str], str]
+    storage: Path
+    workspace: Path
 
     def rendered(self, arguments: Sequence[str]) -> tuple[str, ...]:
         """The arguments with placeholders replaced; IfPresent may add any number of them, Concat makes one.
@@ -145,7 +150,9 @@ class Command:
             case ["uri" | "name" as attribute]:
                 return artifact[attribute]
             case ["path"]:
-                return self.local_path(artifact["uri"])
+                if artifact["metadata"].get(IN_WORKSPACE) is True:
+                    return str(in_workspace(self.workspace, self.storage, artifact["uri"]))
+                return str(local_path(self.storage, artifact["uri"]))
             case ["metadata"]:
                 return text(artifact["metadata"])
             case ["metadata" | "properties", key]:

@@ -7,7 +7,7 @@ the tasks that it touches. After a crash a new plan is made with what was record
 state.
 """
 
-import json
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,14 @@ from typing import Any
 
 from trainwright.local.engine.aggregate import OutputError, dag_outputs, iterator_outputs
 from trainwright.local.engine.expressions import ExpressionError, holds
-from trainwright.local.engine.inputs import InputError, resolve, with_artifact, with_item
+from trainwright.local.engine.inputs import (
+    InputError,
+    configured,
+    items_of,
+    resolve,
+    with_artifact,
+    with_item,
+)
 from trainwright.local.engine.names import run_values, task_values
 from trainwright.local.engine.outcomes import (
     CANCELLED_CODE,
@@ -32,6 +39,7 @@ from trainwright.local.engine.outcomes import (
     failed,
 )
 from trainwright.local.engine.pipeline_run import PipelineRun
+from trainwright.local.engine.resources import NO_RESOURCES, Resources
 from trainwright.local.engine.spec import Component, Container, Importer, Spec, Task
 
 # Vertex AI, "Quotas and limits", 2026-08-22: tasks of a pipeline job.
@@ -58,6 +66,9 @@ class Node:
         open: Children that have not ended.
         children: Of a DAG by key; of a ParallelFor by index.
         items: What a ParallelFor iterates over.
+        failed: How many tasks in it have failed, groups not counted.
+        first: When the task whose failure is its reason ended, as a place in the record; infinity for now.
+        resources: What an executor's task asks of its machine, resolved.
     """
 
     path: str
@@ -75,6 +86,9 @@ class Node:
     failure: Failure | None = None
     children: "dict[str, Node]" = field(default_factory=dict)
     items: tuple[Any, ...] = ()
+    failed: int = 0
+    first: float = math.inf
+    resources: Resources = NO_RESOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,11 @@ class Plan:
         spec: The pipeline.
         run: Gives the placeholders' values and the failure policy.
         inputs: The root's inputs, with defaults.
-        recorded: Outcomes by path that an earlier process committed; they are taken as they are.
+        recorded: Outcomes by path that an earlier process committed, in the order in which the tasks ended.
+            Those of executors' tasks and of what was not triggered are taken as they are; of groups, which
+            are decided again, only the order counts.
         begun: Paths of tasks that an earlier process had begun; FAIL_FAST does not stop these.
+        workspace_path: The run's workspace.
     """
 
     def __init__(
@@ -103,12 +120,15 @@ class Plan:
         inputs: Inputs,
         recorded: Mapping[str, Outcome] | None = None,
         begun: AbstractSet[str] = frozenset(),
+        workspace_path: str = "",
     ) -> None:
         self.root = Node("", spec.name, Kind.DAG, spec.root, None, None, inputs=inputs)
         self._spec = spec
         self._run = run
-        self._names = run_values(run)
+        self._names = run_values(run, workspace_path)
+        self._dialect = run.dialect
         self._recorded = recorded or {}
+        self._places = {path: place for place, path in enumerate(self._recorded)}
         self._begun = begun
         self._executors: dict[str, Node] = {}
         self._failed = False
@@ -175,11 +195,25 @@ class Plan:
         node.state = state
         self._changed[node] = None
 
-    def _settle(self, node: Node, outcome: Outcome) -> None:
+    def _settle(self, node: Node, outcome: Outcome, *, is_cause: bool = True) -> None:
         self._change(node, outcome.state)
         node.outputs, node.failure = outcome.outputs, outcome.failure
-        self._failed = self._failed or outcome.state is State.FAILED
+        if outcome.state is State.FAILED:
+            self._failed = True
+            if is_cause:
+                self._blame(node)
         self._queue.append((self._notify, node))
+
+    def _blame(self, node: Node) -> None:
+        """Tells every group around a task that failed; the first failure in a group is its reason."""
+        node.failed = 1
+        node.first = self._places.get(node.path, math.inf)
+        group = node.parent
+        while group is not None:
+            group.failed += 1
+            if group.failure is None or node.first < group.first:
+                group.failure, group.first = node.failure, node.first
+            group = group.parent
 
     def _stops(self, node: Node) -> bool:
         if self._cancelled:
@@ -192,8 +226,6 @@ class Plan:
         if parent is None:
             return
         parent.open -= 1
-        if node.state is State.FAILED and parent.failure is None:
-            parent.failure = node.failure  # the first reason is the run's
         if parent.kind is Kind.ITERATOR:
             self._advance(parent)
             return
@@ -235,7 +267,9 @@ class Plan:
             self._settle(node, Outcome(State.NOT_TRIGGERED))
             return
         try:
-            node.inputs = resolve(task, node.component, parent.inputs, parent.children, self.names(node))
+            node.inputs = resolve(
+                task, node.component, parent.inputs, parent.children, self.names(node), self._dialect
+            )
             if task.condition and not self._holds(task.condition, node.inputs):
                 self._settle(node, Outcome(State.NOT_TRIGGERED))
                 return
@@ -265,13 +299,26 @@ class Plan:
         elif recorded is not None:
             self._settle(node, recorded)
         else:
-            self._change(node, State.PENDING)
-            self._ready.append(node)
+            self._make_ready(node)
+
+    def _make_ready(self, node: Node) -> None:
+        executor = self.executor(node)
+        if isinstance(executor, Container):
+            try:
+                node.resources, node.inputs = configured(
+                    node.component, executor, node.inputs, self.names(node), self._dialect
+                )
+            except InputError as error:
+                self._settle(node, failed(f"task {node.path!r} could not start: {error}"))
+                return
+        self._change(node, State.PENDING)
+        self._ready.append(node)
 
     def _open_iterator(self, node: Node) -> None:
         self._change(node, State.RUNNING)
         try:
-            node.items = _items(node)
+            iterator = node.task.iterator if node.task else None
+            node.items = items_of(iterator, node.inputs) if iterator else ()
         except InputError as error:
             self._settle(node, failed(f"task {node.path!r} could not start: {error}"))
             return
@@ -319,7 +366,10 @@ class Plan:
             )
         elif State.FAILED in states or not begun:
             failure = node.failure or Failure(f"task {node.path!r} was not finished: the run failed before")
-            self._settle(node, Outcome(State.FAILED, outputs, failure))
+            if node.failed > 1:
+                others = "1 other task" if node.failed == 2 else f"{node.failed - 1:,} other tasks"
+                failure = Failure(f"{failure.message} (and {others} failed after it)", failure.code)
+            self._settle(node, Outcome(State.FAILED, outputs, failure), is_cause=False)
         elif problem:
             where = f"task {node.path!r}" if node.path else "the pipeline"
             self._settle(node, Outcome(State.FAILED, outputs, Failure(f"{where}: {problem}")))
@@ -337,24 +387,3 @@ class Plan:
 
 def _kind(component: Component) -> Kind:
     return Kind.EXECUTOR if component.dag is None else Kind.DAG
-
-
-def _items(node: Node) -> tuple[Any, ...]:
-    iterator = node.task.iterator if node.task else None
-    if iterator is None:
-        return ()
-    if iterator.raw is not None:
-        return iterator.raw
-    if iterator.over_artifacts:
-        return node.inputs.artifacts.get(iterator.input, ())
-    value = node.inputs.parameters.get(iterator.input, node.inputs.defaults.get(iterator.input))
-    if isinstance(value, str):  # a list may come as JSON text
-        try:
-            value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
-            raise InputError(
-                f"the items in input {iterator.input!r} are no list, nor JSON text of one"
-            ) from None
-    if not isinstance(value, list):
-        raise InputError(f"the items in input {iterator.input!r} are no list")
-    return tuple(value)

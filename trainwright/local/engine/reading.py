@@ -5,6 +5,7 @@ from typing import Any
 
 from trainwright.local.engine.dags import read_dag, verify
 from trainwright.local.engine.fields import Field, nearest
+from trainwright.local.engine.resources import Resources
 from trainwright.local.engine.spec import (
     UNSET,
     ArtifactDefinition,
@@ -21,6 +22,23 @@ from trainwright.local.engine.values import PARAMETER_TYPES, WrongType, checked,
 _LEGACY_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
 # Images of kfp-kubernetes that only its backend knows: they make or delete a PersistentVolumeClaim.
 _KUBERNETES_IMAGES = re.compile(r"argostub/(createpvc|deletepvc)(:.*)?")
+
+# TaskConfigPassthroughType of pipeline_spec.proto (2026-08-21). Kubernetes' have nothing to tell here.
+_PASSTHROUGHS = (
+    "RESOURCES",
+    "ENV",
+    "KUBERNETES_AFFINITY",
+    "KUBERNETES_TOLERATIONS",
+    "KUBERNETES_NODE_SELECTOR",
+    "KUBERNETES_VOLUMES",
+)
+# Fields of the compiled spec, each with its older one, whose memory is in GB.
+_QUANTITIES = {
+    "cpu_request": ("resourceCpuRequest", "cpuRequest", ""),
+    "cpu_limit": ("resourceCpuLimit", "cpuLimit", ""),
+    "memory_request": ("resourceMemoryRequest", "memoryRequest", "G"),
+    "memory_limit": ("resourceMemoryLimit", "memoryLimit", "G"),
+}
 
 
 def read(pipeline: Any) -> Spec:
@@ -83,8 +101,8 @@ def _required(fields: dict[str, Field], name: str) -> Field:
 
 def _component(name: str, field: Field) -> Component:
     entries = field.message(
-        {"inputDefinitions", "outputDefinitions", "dag", "executorLabel"},
-        {"singlePlatformSpecs", "taskConfigPassthroughs"},
+        {"inputDefinitions", "outputDefinitions", "dag", "executorLabel", "taskConfigPassthroughs"},
+        {"singlePlatformSpecs"},
     )
     inputs = entries.get("inputDefinitions", Field({}, "")).message({"artifacts", "parameters"})
     outputs = entries.get("outputDefinitions", Field({}, "")).message({"artifacts", "parameters"})
@@ -99,7 +117,18 @@ def _component(name: str, field: Field) -> Component:
         output_artifacts={k: _artifact(v) for k, v in outputs.get("artifacts", none).named().items()},
         dag=read_dag(entries["dag"]) if "dag" in entries else None,
         executor=entries["executorLabel"].name() if "executorLabel" in entries else "",
+        passthroughs=_passthroughs(entries.get("taskConfigPassthroughs", Field(None, ""))),
     )
+
+
+def _passthroughs(field: Field) -> dict[str, bool]:
+    found = {}
+    for item in field.items():
+        entries = item.message({"field", "applyToTask"})
+        if "field" not in entries or entries["field"].value not in _PASSTHROUGHS:
+            raise item.wrong(f"a field that is one of {', '.join(_PASSTHROUGHS)}")
+        found[entries["field"].text()] = entries["applyToTask"].flag() if "applyToTask" in entries else False
+    return found
 
 
 def _parameter(field: Field) -> ParameterDefinition:
@@ -112,8 +141,6 @@ def _parameter(field: Field) -> ParameterDefinition:
         kind = _LEGACY_TYPES.get(entries["type"].text(), "") if "type" in entries else ""
     if kind not in PARAMETER_TYPES:
         raise SpecError(f"{field.path}: unknown parameter type{nearest(kind, PARAMETER_TYPES)}")
-    if kind == "TASK_CONFIG":
-        raise SpecError(f"{field.path}.parameterType: TASK_CONFIG is not supported by local Vertex AI")
     default: Any = UNSET
     if "defaultValue" in entries:
         default = entries["defaultValue"].value
@@ -188,12 +215,35 @@ def _container(field: Field) -> Container:
         command=tuple(item.text() for item in entries.get("command", Field(None, "")).items()),
         args=tuple(item.text() for item in entries.get("args", Field(None, "")).items()),
         environment=tuple(environment),
-        resources=_struct(entries["resources"]) if "resources" in entries else {},
+        resources=_resources(entries.get("resources", Field(None, ""))),
     )
 
 
+def _resources(field: Field) -> Resources:
+    known = {name for new, old, _ in _QUANTITIES.values() for name in (new, old)}
+    entries = field.message({*known, "accelerator"})
+    found = {}
+    for name, (new, old, unit) in _QUANTITIES.items():
+        if new in entries:
+            found[name] = entries[new].text()
+        elif old in entries and entries[old].number():
+            found[name] = f"{entries[old].number():.9g}{unit}"
+    accelerator = entries.get("accelerator", Field(None, "")).message(
+        {"type", "count", "resourceType", "resourceCount"}
+    )
+    for name, (new, old) in {
+        "accelerator_type": ("resourceType", "type"),
+        "accelerator_count": ("resourceCount", "count"),
+    }.items():
+        chosen = accelerator.get(new, accelerator.get(old))
+        if chosen is not None:
+            # A count is an int64, which JSON has as text or as a number.
+            found[name] = chosen.text() if isinstance(chosen.value, str) else str(chosen.count())
+    return Resources(**found)
+
+
 def _importer(field: Field) -> Importer:
-    entries = field.message({"artifactUri", "typeSchema", "metadata", "reimport"}, {"downloadToWorkspace"})
+    entries = field.message({"artifactUri", "typeSchema", "metadata", "reimport", "downloadToWorkspace"})
     if "artifactUri" not in entries:
         raise SpecError(f"{field.path}.artifactUri: missing")
     uri = entries["artifactUri"].message({"constant", "constantValue", "runtimeParameter"})
@@ -210,4 +260,5 @@ def _importer(field: Field) -> Importer:
         schema_version=version,
         metadata=_struct(entries["metadata"]) if "metadata" in entries else {},
         reimport=entries["reimport"].flag() if "reimport" in entries else False,
+        to_workspace=entries["downloadToWorkspace"].flag() if "downloadToWorkspace" in entries else False,
     )

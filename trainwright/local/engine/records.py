@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.local.engine.cache import entry
-from trainwright.local.engine.names import artifact_name, log_path, task_id, task_record
-from trainwright.local.engine.outcomes import Artifact, Failure, Outcome, Outputs, State
+from trainwright.local.engine.names import artifact_name, item_name, log_path, task_id, task_record
+from trainwright.local.engine.outcomes import FAILED_PRECONDITION, Artifact, Failure, Outcome, Outputs, State
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.plan import Kind, Node
 from trainwright.local.store import Store
@@ -58,6 +58,12 @@ class Records:
         record = self._store.read(identity)
         return self.artifact(record.json()["artifact"]) if record else None
 
+    def error(self, name: str) -> str:
+        """Why the job of that resource name failed; empty when it did not, or there is none."""
+        record = self._store.read(run_record(name))
+        error = record.json()["error"] if record else None
+        return str(error["message"]) if error else ""
+
     def outputs(self, content: Mapping[str, Any]) -> Outputs | None:
         """Outputs as a record holds them: artifacts by name. None when one of them is gone."""
         artifacts = {}
@@ -89,6 +95,7 @@ class Ledger:
         results = Records(store)
         for record in store.list("pipelineTask", f"{run.name}/tasks/"):
             self._recall(record.json(), results)
+        self.outcomes = dict(sorted(self.outcomes.items(), key=lambda item: self._times[item[0]].end or 0.0))
         previous = store.read(run_record(run.name))
         self.previous: dict[str, Any] = previous.json() if previous else {}
 
@@ -104,8 +111,11 @@ class Ledger:
         )
         if state is State.RUNNING and not content["isDag"]:
             self._interrupted.add(path)
-        if not state.is_final or (content["isDag"] and state is not State.NOT_TRIGGERED):
-            return  # groups are decided again from their tasks
+        if not state.is_final:
+            return
+        if content["isDag"] and state is not State.NOT_TRIGGERED:
+            self.outcomes[path] = Outcome(state)  # decided again from its tasks; when it ended still counts
+            return
         outputs = results.outputs(content["outputs"])
         if outputs is None:
             return  # its artifacts were deleted: it has to run again
@@ -176,6 +186,7 @@ class Ledger:
             "cacheHit": node.state is State.SKIPPED,
             "cacheKey": times.key or None,
             "attempts": times.attempts,
+            "resources": node.resources.record(),
         }
 
     def result_rows(self, node: Node, now: float) -> list[Row]:
@@ -184,10 +195,11 @@ class Ledger:
             return []
         rows: list[Row] = []
         for output, artifacts in node.outputs.artifacts.items():
-            own = artifact_name(self._run, node.path, output)  # an import may reuse another's
-            rows += [
-                (own, "artifact", _encoded(_artifact(item, now))) for item in artifacts if item.name == own
-            ]
+            single = artifact_name(self._run, node.path, output)
+            for index, item in enumerate(artifacts):
+                # An import may reuse another's.
+                if item.name in (single, item_name(self._run, node.path, output, index)):
+                    rows.append((item.name, "artifact", _encoded(_artifact(item, now))))
         key = self._times[node.path].key
         if key.startswith("cache/import/"):
             imported = next(iter(node.outputs.artifacts.values()))[0]
@@ -214,6 +226,16 @@ class Ledger:
             "outputs": {"parameters": dict(outputs.parameters), "artifacts": _names(outputs.artifacts)},
         }
         return run_record(self._run.name), "run", _encoded(self.previous)
+
+    def failed_row(self, message: str, now: float) -> Row:
+        """The row of a run that cannot go on, for a reason that is none of its tasks'."""
+        name, _, payload = self.run_row("PIPELINE_STATE_FAILED", None, now)
+        content = {
+            **json.loads(payload),
+            "endTime": now,
+            "error": {"code": FAILED_PRECONDITION, "message": message},
+        }
+        return name, "run", _encoded(content)
 
 
 def run_record(name: str) -> str:

@@ -3,6 +3,7 @@
 import heapq
 import logging
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainwright.local.engine.names import workspace
 from trainwright.local.engine.outcomes import CANCELLED_CODE, Failure, Inputs, Outcome, State
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.plan import Decision, Kind, Node, Plan
@@ -40,7 +42,9 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Cancel:
-    """Somebody asked for the run to stop."""
+    """Somebody asked for the run to stop, and waits until that is recorded."""
+
+    recorded: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +91,31 @@ class Run:
         self._pool = pool
         self._ended = ended
         self._ledger = Ledger(store, run, state)
-        self._plan = Plan(spec, run, inputs, self._ledger.outcomes, self._ledger.begun)
+        self._workspace = workspace(state, run)
+        self._plan = Plan(spec, run, inputs, self._ledger.outcomes, self._ledger.begun, str(self._workspace))
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
         self._retries: list[tuple[float, str]] = []
         self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=f"run {run.job_id}", daemon=True)
         self._is_cancelling = self._ledger.previous.get("state") == "PIPELINE_STATE_CANCELLING"
 
     def start(self) -> None:
         """Records the run as running and returns; the rest happens in a thread of its own."""
+        self._workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._is_cancelling:
             self._store.write_many([self._ledger.run_row("PIPELINE_STATE_RUNNING", None, time.time())])
-        threading.Thread(target=self._main, name=f"run {self._run.job_id}", daemon=True).start()
+        self._thread.start()
 
     def cancel(self) -> None:
-        """Asks the run to stop: processes get SIGTERM, and SIGKILL when they do not heed it."""
-        self._events.put(_Cancel())
+        """Asks the run to stop, and returns when that is recorded.
+
+        Processes get SIGTERM, and SIGKILL when they do not heed it.
+        """
+        asked = _Cancel(threading.Event())
+        self._events.put(asked)
+        while not asked.recorded.wait(0.2) and self._thread.is_alive():
+            pass
 
     def close(self) -> None:
         """Stops without a trace: the run goes on when it is started again."""
@@ -121,17 +134,18 @@ class Run:
             _logger.exception("run %s", self._run.name)
             self._abort(f"internal error: {type(error).__name__}: {error}")
         finally:
+            if self._plan.root.state.is_final:
+                shutil.rmtree(self._workspace, ignore_errors=True)
             self._ended(self._run.name)
 
     def _step(self) -> None:
         """Waits for events, takes all there are, and commits and acts once for all of them."""
         wait = max(0.0, self._retries[0][0] - time.monotonic()) if self._retries else None
         decisions: list[Decision] = []
-        rows: list[Row] = []
         try:
             event = self._events.get(timeout=wait)
             while not self._closed.is_set():
-                decisions.append(self._heard(event, rows))
+                decisions.append(self._heard(event))
                 event = self._events.get_nowait()
         except queue.Empty:
             pass
@@ -139,20 +153,20 @@ class Run:
             return
         changed = dict.fromkeys(node for decision in decisions for node in decision.changed)
         ready = tuple(node for decision in decisions for node in decision.ready)
-        self._follow(Decision(tuple(changed), ready), rows)
+        self._follow(Decision(tuple(changed), ready))
         while self._retries and self._retries[0][0] <= time.monotonic():
             path = heapq.heappop(self._retries)[1]
             self._submit(self._plan.node(path), self._attempts[path].number + 1, goes_on=False)
 
-    def _heard(self, event: _Event, rows: list[Row]) -> Decision:
+    def _heard(self, event: _Event) -> Decision:
         match event:
             case _Started(attempt):
                 self._ledger.started(attempt.path, attempt.number, time.time())
                 return self._plan.started(attempt.path)
             case _Ended(attempt, outcome):
                 return self._end(attempt, outcome)
-            case _Cancel():
-                return self._stop(rows)
+            case _Cancel(recorded):
+                return self._stop(recorded)
         return Decision((), ())
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> Decision:
@@ -167,8 +181,10 @@ class Run:
             self._ledger.keyed(path, attempt.fingerprint)
         return self._plan.finished(path, outcome)
 
-    def _stop(self, rows: list[Row]) -> Decision:
-        rows.append(self._ledger.run_row("PIPELINE_STATE_CANCELLING", None, time.time()))
+    def _stop(self, recorded: threading.Event) -> Decision:
+        if not self._commit([self._ledger.run_row("PIPELINE_STATE_CANCELLING", None, time.time())]):
+            return Decision((), ())
+        recorded.set()
         decision = self._plan.cancelled()
         waiting = {path for _, path in self._retries}
         self._retries.clear()
@@ -181,9 +197,9 @@ class Run:
             attempt.cancel()
         return Decision(tuple(changed), decision.ready)
 
-    def _follow(self, decision: Decision, rows: list[Row] | None = None) -> None:
+    def _follow(self, decision: Decision) -> None:
         now = time.time()
-        rows = list(rows or ())
+        rows: list[Row] = []
         for node in decision.changed:
             if node.kind is Kind.EXECUTOR and node.state is State.SUCCEEDED:
                 rows += self._ledger.result_rows(node, now)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwright.local.engine.resources import Resources
+
 UNSET = object()
 """Stands for "no default": null is a default that somebody may have written."""
 
@@ -167,7 +169,11 @@ class Dag:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A component: its interface, and either a DAG or the label of an executor."""
+    """A component: its interface, and either a DAG or the label of an executor.
+
+    `passthroughs` are the settings that its TASK_CONFIG input is told, each with whether it applies to the
+    task itself too.
+    """
 
     name: str
     input_parameters: Mapping[str, ParameterDefinition]
@@ -176,6 +182,15 @@ class Component:
     output_artifacts: Mapping[str, ArtifactDefinition]
     dag: Dag | None
     executor: str
+    passthroughs: Mapping[str, bool] = field(default_factory=dict)
+
+    def applies(self, setting: str) -> bool:
+        """Whether a setting of the task's machine is the task's own, and not only told to it.
+
+        Args:
+            setting: "RESOURCES" or "ENV", as in TaskConfigPassthroughType.
+        """
+        return self.passthroughs.get(setting, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +201,7 @@ class Container:
     command: tuple[str, ...]
     args: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
-    resources: Mapping[str, Any]
+    resources: Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +211,7 @@ class Importer:
     Attributes:
         uri: A constant, or
         uri_parameter: the component's input that holds the URI.
+        to_workspace: What is imported is copied to the run's workspace, where tasks then find it.
     """
 
     uri: str
@@ -204,6 +220,7 @@ class Importer:
     schema_version: str
     metadata: Mapping[str, Any]
     reimport: bool
+    to_workspace: bool
 
 
 @dataclass(frozen=True, slots=True)

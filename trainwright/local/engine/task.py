@@ -1,5 +1,6 @@
 """Running the executor of one task: cache, command, process, outputs."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from trainwright.local.engine.cache import fingerprint
 from trainwright.local.engine.executor_input import executor_input, output_artifacts
-from trainwright.local.engine.importing import identity, imported
+from trainwright.local.engine.importing import download, identity, imported
 from trainwright.local.engine.inputs import InputError
 from trainwright.local.engine.names import (
     OutsideStorage,
@@ -22,9 +23,11 @@ from trainwright.local.engine.names import (
     numeric_id,
     task_id,
     task_root,
+    workspace,
 )
 from trainwright.local.engine.outcomes import (
     CANCELLED_CODE,
+    IN_WORKSPACE,
     Artifact,
     Failure,
     Inputs,
@@ -46,6 +49,8 @@ from trainwright.local.execution import (
     Work,
 )
 
+# Tells a task where kfp is to look for artifacts in the workspace (see `execution.fork_server.child`).
+WORKSPACE_VARIABLE = "KFP_WORKSPACE_PATH"
 # Vertex AI, "Quotas and limits", 2026-08-22: how long a task may run.
 MAX_SECONDS = 7 * 24 * 3600.0
 _CANCELLED = Outcome(State.CANCELLED, failure=Failure("the run was cancelled", CANCELLED_CODE))
@@ -60,6 +65,9 @@ class Results(Protocol):
 
     def imported(self, identity: str) -> Artifact | None:
         """The artifact that an earlier import made."""
+
+    def error(self, name: str) -> str:
+        """Why the job of that resource name failed; empty when it did not, or there is none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,14 +142,11 @@ class TaskRunner:
             return self._execute(attempt, attempt.executor, started)
         except StartCancelled:
             return _CANCELLED
-        except (
-            EnvironmentFailed,
-            UnknownImage,
-            InputError,
-            OutsideStorage,
-            PlaceholderError,
-            OSError,
-        ) as error:
+        except EnvironmentFailed as error:
+            log = log_path(self._state, attempt.run, attempt.path)
+            _write_line(log, f"local Vertex: {_line(error)}")  # where a user looks for pip's words
+            return failed(f"task {attempt.path!r} failed: {_line(error)}; log: {log}")
+        except (UnknownImage, InputError, OutsideStorage, PlaceholderError, OSError) as error:
             return failed(f"task {attempt.path!r} failed: {_line(error)}")
         except (
             Exception
@@ -153,6 +158,8 @@ class TaskRunner:
         output = next(iter(attempt.component.output_artifacts), "artifact")
         name = artifact_name(attempt.run, attempt.path, output)
         artifact = imported(importer, name, attempt.inputs, attempt.names)
+        if importer.to_workspace:
+            download(artifact.uri, workspace(self._state, attempt.run), self._storage)
         if not importer.reimport:
             attempt.fingerprint = identity(artifact)
             artifact = self._results.imported(attempt.fingerprint) or artifact
@@ -162,7 +169,7 @@ class TaskRunner:
         run, component = attempt.run, attempt.component
         if attempt.task.cached:
             attempt.fingerprint = fingerprint(
-                attempt.pipeline, attempt.task, component, container, attempt.inputs
+                attempt.pipeline, attempt.task, component, container, attempt.inputs, run.dialect
             )
             found = self._results.cached(attempt.fingerprint)
             if found is not None:
@@ -183,10 +190,11 @@ class TaskRunner:
         if attempt.cancelled.is_set():  # a launcher that was told to stop exits with 0
             return _CANCELLED
         if outcome.exit_code != 0:
-            return failed(_reason(attempt.path, outcome.exit_code, outcome.tail, work.log_path))
+            said = self._error_of_job(content) or outcome.said
+            return failed(_reason(attempt.path, outcome.exit_code, said, work.log_path))
         planned = output_artifacts(run, attempt.task.key, attempt.path, component)
         try:
-            outputs = collect(component, content, planned, storage=self._storage, scratch=work.scratch)
+            outputs = collect(run, attempt.path, component, content, planned, self._storage, work.scratch)
         except BadOutput as error:
             return failed(f"task {attempt.path!r} failed: {error}; log: {work.log_path}")
         shutil.rmtree(work.scratch, ignore_errors=True)
@@ -194,15 +202,20 @@ class TaskRunner:
 
     def _work(self, attempt: Attempt, container: Container, content: Mapping[str, Any]) -> Work:
         run = attempt.run
+        folder = workspace(self._state, run)
         command = Command(
             content,
             {**attempt.inputs.defaults, **attempt.inputs.parameters},
             attempt.names,
-            lambda uri: str(local_path(self._storage, uri)),
+            self._storage,
+            folder,
         )
-        environment = run_environment(run) | {
-            name: command.text(value) for name, value in container.environment
-        }
+        environment = run_environment(run)
+        artifacts = (item for items in attempt.inputs.artifacts.values() for item in items)
+        if any(item.metadata.get(IN_WORKSPACE) for item in artifacts):
+            environment[WORKSPACE_VARIABLE] = str(folder)
+        if attempt.component.applies("ENV"):
+            environment |= {name: command.text(value) for name, value in container.environment}
         return Work(
             name=attempt.path,
             image=container.image,
@@ -212,6 +225,22 @@ class TaskRunner:
             log_path=log_path(self._state, run, attempt.path),
             scratch=self._state / "work" / run.job_id / task_id(run, attempt.path),
         )
+
+    def _error_of_job(self, content: Mapping[str, Any]) -> str:
+        """Why the job failed that a launcher of Google Cloud Pipeline Components waited for: it does not say.
+
+        It writes the job's address to its output parameter `gcp_resources` (GcpResources as JSON;
+        google-cloud-pipeline-components 2.22.0, `job_remote_runner.py`).
+        """
+        output = content["outputs"]["parameters"].get("gcp_resources")
+        if output is None:
+            return ""
+        try:
+            resources = json.loads(Path(output["outputFile"]).read_text(encoding="utf-8"))["resources"]
+            names = [str(resource["resourceUri"]).partition("/v1/")[2] for resource in resources]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return " ".join(filter(None, map(self._results.error, names)))
 
     def _make_folders(self, attempt: Attempt, content: Mapping[str, Any]) -> None:
         outputs = content["outputs"]
@@ -246,7 +275,7 @@ def run_environment(run: PipelineRun) -> dict[str, str]:
     }
 
 
-def _reason(path: str, exit_code: int, tail: tuple[str, ...], log: Path) -> str:
+def _reason(path: str, exit_code: int, said: str, log: Path) -> str:
     if exit_code < 0:
         try:
             how = f"was killed by {signal.Signals(-exit_code).name}"
@@ -254,9 +283,15 @@ def _reason(path: str, exit_code: int, tail: tuple[str, ...], log: Path) -> str:
             how = f"was killed by signal {-exit_code}"
     else:
         how = f"failed with exit code {exit_code}"
-    lines = [line.strip() for line in tail if line.strip()][-3:]
-    said = " | ".join(line if len(line) <= 300 else f"{line[:297]}..." for line in lines)
     return f"task {path!r} {how}: {said}; log: {log}" if said else f"task {path!r} {how}; log: {log}"
+
+
+def _write_line(log: Path, line: str) -> None:
+    with contextlib.suppress(OSError):
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.touch(mode=0o600)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
 
 def _line(error: Exception) -> str:

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -28,6 +29,19 @@ from packaging.version import Version
 from trainwright.local.execution.commands import Installation
 from trainwright.local.execution.overlay import site_packages
 
+# Runs a command, and kills it with all that it started when this end of its standard input closes: when this
+# process is killed, the build of an environment must not outlive it.
+_GUARD = """
+import os, signal, subprocess, sys, threading
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+def watch():
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+code = process.wait()
+os._exit(code if code >= 0 else 128 - code)
+"""
+
 
 class EnvironmentFailed(Exception):
     """The packages cannot be installed; one line that names them and says why."""
@@ -39,11 +53,13 @@ class Environments:
     Args:
         root: Folder for those that are made, one folder each.
         gcs_root: The folder that stands for `gs://`; requirements under `/gcs/` are looked up there.
+        process_lock: File descriptor that a build holds open until it ends.
     """
 
-    def __init__(self, root: Path, gcs_root: Path) -> None:
+    def __init__(self, root: Path, gcs_root: Path, process_lock: int) -> None:
         self._root = root
         self._gcs_root = gcs_root
+        self._process_lock = process_lock
         self._satisfied: dict[tuple[Installation, ...], bool] = {}
 
     def find(self, installations: Sequence[Installation]) -> Path | None:
@@ -114,15 +130,13 @@ class Environments:
             shutil.rmtree(abandoned, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.building-", dir=self._root))
         try:
-            # Relocatable: scripts find their interpreter after the folder has been renamed.
-            _uv(
-                ["venv", "--relocatable", "--allow-existing", "--python", sys.executable, str(aside)],
-                wanted,
-                cancelled,
-            )
             python = aside / "bin" / "python3"
-            for item in wanted:
-                _uv(["pip", "install", "--python", str(python), *_uv_options(item)], wanted, cancelled)
+            for arguments in (
+                # Relocatable: scripts find their interpreter after the folder has been renamed.
+                ["venv", "--relocatable", "--allow-existing", "--python", sys.executable, str(aside)],
+                *(["pip", "install", "--python", str(python), *_uv_options(item)] for item in wanted),
+            ):
+                _uv(arguments, wanted, cancelled, self._process_lock)
             _link_kfp(site_packages(python))
             aside.rename(folder)
         except BaseException:
@@ -223,43 +237,46 @@ def _uv_options(installation: Installation) -> list[str]:
     return [*options, "--", *installation.requirements]
 
 
-def _uv(arguments: list[str], wanted: Sequence[Installation], cancelled: Callable[[], bool]) -> None:
+def _uv(
+    arguments: list[str], wanted: Sequence[Installation], cancelled: Callable[[], bool], process_lock: int
+) -> None:
     """Runs uv; without the network a second time from its cache.
 
     Raises:
         EnvironmentFailed: With the last lines that uv said.
     """
-    code, lines = _run_uv(arguments, cancelled)
+    code, lines = _run_uv(arguments, cancelled, process_lock)
     if code != 0 and any("Failed to fetch" in line for line in lines):
-        code = _run_uv(["--offline", *arguments], cancelled)[0]
+        code = _run_uv(["--offline", *arguments], cancelled, process_lock)[0]
     if code != 0:
         names = ", ".join(name for item in wanted for name in item.requirements)
         raise EnvironmentFailed(f"cannot install {names}: {' '.join(lines[-3:]) or f'uv ended with {code}'}")
 
 
-def _run_uv(arguments: list[str], cancelled: Callable[[], bool]) -> tuple[int, list[str]]:
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [_uv_binary(), "--quiet", "--color=never", "--no-python-downloads", *arguments],
-            stdin=subprocess.DEVNULL,
+def _run_uv(arguments: list[str], cancelled: Callable[[], bool], process_lock: int) -> tuple[int, list[str]]:
+    options = ["--quiet", "--color=never", "--no-python-downloads"]
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _GUARD, _uv_binary(), *options, *arguments],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             env=_uv_environment(),
             cwd="/",  # where no project's uv settings apply
+            pass_fds=(process_lock,),
             start_new_session=True,
-        )
-        while True:
-            try:
-                code = process.wait(0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if cancelled():
-                    process.kill()
-                    process.wait()
-                    raise EnvironmentFailed("the installation of packages was cancelled") from None
+        ) as process,
+    ):
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+            if process.returncode is None and cancelled():
+                os.killpg(process.pid, signal.SIGKILL)  # what builds a package, too
+                raise EnvironmentFailed("the installation of packages was cancelled")
         output.seek(0)
         text = output.read().decode(errors="replace")
-    return code, [line.strip() for line in text.splitlines() if line.strip()]
+    return process.returncode, [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _uv_binary() -> str:

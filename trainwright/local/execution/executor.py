@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 from collections import defaultdict
@@ -20,9 +21,11 @@ from trainwright.local.execution.commands import (
 )
 from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
 from trainwright.local.execution.images import Runtime, UnknownImage, runtime_of
-from trainwright.local.execution.overlay import Overlay, make_overlay
+from trainwright.local.execution.overlay import Overlay, Overlays
 from trainwright.local.execution.running import Running, Work
 from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
+from trainwright.local.execution.slots import Slots
+from trainwright.local.execution.survivors import ProcessLock
 
 _SDK = "google-cloud-aiplatform"
 _MOST_SERVERS = 6
@@ -83,6 +86,7 @@ class Executor:
 
     Raises:
         RuntimeError: This is not Linux, whose process control keeps the promise that nothing is left running.
+        ProcessesLeft: Processes of an earlier executor of the same folder do not end.
     """
 
     def __init__(
@@ -99,7 +103,11 @@ class Executor:
                 f"local Vertex runs tasks on Linux only, and this is {sys.platform}: use WSL 2 or a container"
             )
         state, gcs_root = state.resolve(), gcs_root.resolve()
-        self._environments = Environments(state / "environments", gcs_root)
+        self._lock_of_processes = ProcessLock(state / "processes.lock")
+        self._environments = Environments(
+            state / "environments", gcs_root, self._lock_of_processes.descriptor
+        )
+        self._overlays = Overlays(state / "work" / "overlays")
         self._gcs_root = gcs_root
         self._home = state / "work" / "home"
         self._images = dict(images or {})
@@ -110,8 +118,7 @@ class Executor:
         self._unsafe: set[str] = set()
         self._show_gcs = True
         self._closed = threading.Event()
-        self._free = slots or os.cpu_count() or 1
-        self._freed = threading.Condition()
+        self._slots = Slots(slots or os.cpu_count() or 1)
         self._preparing = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         gcs_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,6 +148,16 @@ class Executor:
                     with contextlib.suppress(RuntimeError):  # closed
                         self._preparing.submit(self._prepare, work)
 
+    def warm(self) -> None:
+        """Begins to start the fork server of lightweight components, so that the first task finds it."""
+        with contextlib.suppress(RuntimeError):  # closed
+            self._preparing.submit(self._warm)
+
+    def _warm(self) -> None:
+        place = _Place(Path(sys.executable), "component", (), takes_slot=True)
+        with contextlib.suppress(ForkServerFailed, StartCancelled):
+            self._server(place, bare=False)
+
     def _prepare(self, work: Work) -> None:
         with contextlib.suppress(EnvironmentFailed, ForkServerFailed, StartCancelled):
             command = understand((*work.command, *work.args))
@@ -168,26 +185,25 @@ class Executor:
         place = self._place(work.image, command, is_over)
         if is_over():
             raise StartCancelled(work.name)
-        if place.takes_slot:
-            self._take_slot(work.name, is_over)
+        if place.takes_slot and not self._slots.take(is_over):
+            raise StartCancelled(work.name)
         try:
-            running = self._start(work, command, place)
+            return self._start(work, command, place)
         except BaseException:
-            self._give_slot(place)
+            if place.takes_slot:
+                self._slots.give()
             raise
-        running.when_ended(lambda: self._give_slot(place))
-        return running
 
     def close(self) -> None:
         """Kills every process; works that wait for their start raise StartCancelled."""
         self._closed.set()
         self._preparing.shutdown(wait=False, cancel_futures=True)
-        with self._freed:
-            self._freed.notify_all()
+        self._slots.wake()
         with self._lock:
             servers = list(self._servers.values())
         for server in servers:
             server.close()
+        self._lock_of_processes.close()
 
     def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
         runtime, contents = runtime_of(image, command.program, self._images)
@@ -258,6 +274,7 @@ class Executor:
                     gcs_root=self._gcs_root,
                     show_gcs=self._show_gcs,
                     excluded=sorted(self._unsafe),
+                    process_lock=self._lock_of_processes.descriptor,
                 )
             except NamespaceFailed:
                 self._show_gcs = False
@@ -274,7 +291,23 @@ class Executor:
         work.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         work.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         work.log_path.touch(mode=0o600)
-        overlay = make_overlay(work.scratch.resolve() / ".python", place.interpreter)
+        overlay = self._overlays.take(place.interpreter)
+        try:
+            running = self._fork(work, command, place, overlay)
+        except BaseException:
+            self._overlays.give_back(overlay)
+            raise
+        running.when_ended(lambda: self._end(place, overlay))
+        return running
+
+    def _end(self, place: _Place, overlay: Overlay) -> None:
+        if place.takes_slot:
+            self._slots.give()
+        if not self._overlays.give_back(overlay):
+            with contextlib.suppress(RuntimeError):  # closed: the next start removes it
+                self._preparing.submit(shutil.rmtree, overlay.folder, ignore_errors=True)
+
+    def _fork(self, work: Work, command: Command, place: _Place, overlay: Overlay) -> Running:
         request = {
             "directory": str(work.scratch.resolve()),
             "log": str(work.log_path.resolve()),
@@ -315,20 +348,6 @@ class Executor:
         environment = {**self._base_environment(), **work.environment}
         path = os.pathsep.join((str(place.interpreter.parent), environment.get("PATH", os.defpath)))
         return {**environment, **overlay.environment(path)}
-
-    def _take_slot(self, name: str, is_over: Callable[[], bool]) -> None:
-        with self._freed:
-            while self._free == 0:
-                if is_over():
-                    raise StartCancelled(name)
-                self._freed.wait(0.2)
-            self._free -= 1
-
-    def _give_slot(self, place: _Place) -> None:
-        if place.takes_slot:
-            with self._freed:
-                self._free += 1
-                self._freed.notify()
 
 
 def _program(program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:

@@ -1,11 +1,23 @@
 """Which container images have a local counterpart, since no container engine is used.
 
 A Python image is the Python environment that local Vertex makes; an image that is only a shell is the shell
-of this machine. No other image is run as something that it is not: it fails, and the message says how to
-map it.
+of this machine. Of any other image the command decides, read before it is run. It runs here when all that it
+runs is in the command itself or on this machine:
+
+* `sh -c SCRIPT` (any shell), when every program that the script calls by name is on this machine;
+* `python -c CODE`, in a Python environment;
+* a program that the image is named after (`jetbrainsinfra/jq` runs `jq`), when this machine has it;
+* a utility that only copies or prints (`echo`, `cp`), which is the same everywhere.
+
+That never pretends: what runs is the command that was asked for, with its own exit code and its own words in
+the log, and a script whose program is missing is refused rather than run, because `missing | tee file` would
+succeed with an empty file. Everything else has its program in the image (an entry point, a path, a module,
+a script file); it fails before it is run, and the message says how to map the image.
 """
 
 import re
+import shlex
+import shutil
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,10 +25,11 @@ from trainwright.local.execution.commands import Component, Launcher, PlainComma
 
 Runtime = Literal["python", "host"]
 
-_HOST_IMAGES = {
-    "alpine", "almalinux", "amazonlinux", "bash", "busybox", "centos", "debian", "fedora", "rockylinux",
-    "ubuntu", "ubi8", "ubi9", "ubi-minimal",
-}  # fmt: skip
+# Only a system and its shell, whatever version their names end with (debian12, ubi9).
+_HOST_IMAGES = re.compile(
+    r"(alpine|almalinux|amazonlinux|bash|busybox|centos|debian|fedora|rockylinux|ubuntu|ubi)"
+    r"([-.]?\d[\d.]*)?(-(slim|minimal|micro|init))?"
+)
 _GCPC_IMAGE = "google-cloud-pipeline-components"
 
 # Prebuilt training images, https://cloud.google.com/vertex-ai/docs/training/pre-built-containers
@@ -29,6 +42,20 @@ _PREBUILT = re.compile(
 # one.
 _PREBUILT_CONTENTS = ("google-cloud-storage", "pandas")
 _FRAMEWORKS = {"tf": "tensorflow", "pytorch": "torch", "sklearn": "scikit-learn", "xgboost": "xgboost"}
+
+_SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_PYTHON = re.compile(r"python(3(\.\d+)?)?")
+_STANDARD_FOLDERS = {"", "/bin", "/usr/bin", "/usr/local/bin"}
+# Not `test`, `sort` and the like: where a container has only arguments, they may be those of an entry point.
+_UTILITIES = {"cat", "cp", "echo", "false", "ls", "mkdir", "mv", "printf", "sleep", "tee", "touch", "true"}
+# POSIX.1-2024, Shell Command Language: reserved words after which a command stands, and built-in utilities.
+_BEFORE_COMMANDS = {"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "exec", "command"}
+_BUILTINS = {
+    ".", ":", "[", "[[", "alias", "bg", "break", "cd", "continue", "declare", "done", "echo", "esac", "eval",
+    "exit", "export", "false", "fg", "fi", "getopts", "hash", "jobs", "kill", "local", "printf", "pwd",
+    "read", "readonly", "return", "set", "shift", "shopt", "source", "test", "times", "trap", "true", "type",
+    "ulimit", "umask", "unalias", "unset", "wait", "}",
+}  # fmt: skip
 
 
 class UnknownImage(Exception):
@@ -64,16 +91,65 @@ def runtime_of(
     last = name.rpartition("/")[2]
     if last in ("python", _GCPC_IMAGE) or re.fullmatch(r"python-3\d+", last):
         return "python", ()
-    if last in _HOST_IMAGES:
+    if _HOST_IMAGES.fullmatch(last):
         return "host", ()
     if prebuilt := _PREBUILT.fullmatch(name):
         framework = _FRAMEWORKS[prebuilt["framework"]]
         version = f"{prebuilt['major']}.{prebuilt['minor']}.*"
         return "python", (f"{framework}=={version}", *_PREBUILT_CONTENTS)
-    raise UnknownImage(
-        f"image {image!r} cannot be run here: there is no container engine and no local counterpart is known;"
-        f' say what stands for it with images = {{"{name}" = "python"}}, or "host" for this machine\'s shell'
+    return _by_command(image, name, program.words), ()
+
+
+def _by_command(image: str, name: str, words: tuple[str, ...]) -> Runtime:
+    folder, _, program = words[0].rpartition("/") if words else ("", "", "")
+    reason = (
+        f"what {' '.join(words[:2])[:60]!r} runs is in the image alone" if words else "it names no command"
     )
+    if folder in _STANDARD_FOLDERS and program:
+        if program in _SHELLS and len(words) > 2 and re.fullmatch(r"-[a-z]*c", words[1]):
+            missing = sorted(name for name in _called(words[2]) if shutil.which(name) is None)
+            if not missing:
+                return "host"
+            reason = f"this machine has no {missing[0]!r}"
+        elif _PYTHON.fullmatch(program) and "-c" in words[1:3]:
+            return "python"
+        elif program in _UTILITIES or program == name.rpartition("/")[2]:
+            if shutil.which(words[0]) is not None:
+                return "host"
+            reason = f"this machine has no {program!r}"
+    raise UnknownImage(
+        f"image {image!r} cannot be run here: there is no container engine, and {reason};"
+        f' map it in trainwright.toml: [local] images = {{ "{name}" = "python" }},'
+        ' or "host" for this machine\'s shell; then start local Vertex again'
+    )
+
+
+def _called(script: str) -> set[str]:
+    """The programs that a shell script calls by plain names, as far as its words tell.
+
+    None of a script with here-documents, `case` or `for`, whose words are not all commands and arguments.
+    """
+    lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|()<>\n")
+    lexer.whitespace = " \t\r"
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # an open quote: the shell will say so
+        return set()
+    if {"<<", "<<<", "case", "for", "select", "function"} & set(words):
+        return set()
+    called, known, expected = set(), set(_BUILTINS), True
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if not word.strip(";&|()\n"):
+            expected = True
+        elif expected and following.startswith("()"):
+            known.add(word)
+            expected = False
+        elif expected and word not in _BEFORE_COMMANDS and not re.match(r"\w+=", word):
+            expected = False
+            if re.fullmatch(r"[A-Za-z][\w.+-]*", word):
+                called.add(word)
+    return called - known
 
 
 def _without_tag(image: str) -> str:

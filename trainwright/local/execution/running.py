@@ -1,6 +1,7 @@
 """One process to run, and one that runs."""
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from pathlib import Path
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
+_SAID_LINES = 3
+_SAID_CHARACTERS = 1000
+_TRACEBACK_FRAME = re.compile(r'\s+File ".+", line \d+')
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ class Outcome:
 
     exit_code: int
     tail: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        """Its last words, in one line: the exception, where a traceback ends its log; else its last lines."""
+        lines = [line.rstrip() for line in self.tail if line.strip()]
+        frames = [number for number, line in enumerate(lines) if _TRACEBACK_FRAME.match(line)]
+        after = lines[frames[-1] + 1 :] if frames else []
+        exception = [number for number, line in enumerate(after) if not line.startswith(" ")]
+        # More lines than a message has: the traceback was only logged, and the program went on.
+        if exception and len(after) - exception[0] <= _SAID_LINES:
+            return _cut(" ".join(line.strip() for line in after[exception[0] :]), _SAID_CHARACTERS)
+        if "}" in lines:  # the end of the input that kfp's executor writes before it calls the component
+            lines = lines[len(lines) - lines[::-1].index("}") :] or lines
+        last = (line.strip() for line in lines[-_SAID_LINES:])
+        return " | ".join(_cut(line, _SAID_CHARACTERS // _SAID_LINES) for line in last)
 
 
 class Running:
@@ -117,3 +136,7 @@ class Running:
         except OSError:
             return ()
         return tuple(text.splitlines()[-_TAIL_LINES:])
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 3]}..."

@@ -18,7 +18,7 @@ from trainwright.local.execution.running import Running
 
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from fork_server.server import main;"
-    " sys.path.remove(sys.argv[1]); main(int(sys.argv[2]))"
+    " sys.path.remove(sys.argv[1]); main(*map(int, sys.argv[2:]))"
 )
 _READY_SECONDS = 180.0
 
@@ -49,6 +49,7 @@ class ForkServer:
         gcs_root: What stands for /gcs.
         excluded: Modules that it must not import.
         show_gcs: Whether to try to show `gcs_root` as /gcs.
+        process_lock: File descriptor that it holds open until it has ended, and all that it started.
 
     Raises:
         NamespaceFailed: /gcs cannot be shown here.
@@ -64,16 +65,20 @@ class ForkServer:
         gcs_root: Path,
         show_gcs: bool,
         excluded: Sequence[str],
+        process_lock: int,
     ) -> None:
         ours, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [interpreter, "-P", "-c", _BOOT, str(Path(__file__).parent), str(theirs.fileno())],
+            [
+                *(str(interpreter), "-P", "-c", _BOOT, str(Path(__file__).parent)),
+                *(str(theirs.fileno()), str(process_lock)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
             env={**environment, **_SINGLE_THREADED},
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(theirs.fileno(), process_lock),
             cwd="/",
             start_new_session=True,  # a Ctrl-C in the terminal is for the process that serves
         )

@@ -7,6 +7,7 @@ from google.api_core.exceptions import FailedPrecondition, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2, json_format
 
+from trainwright.local.services.launched import Launched
 from trainwright.local.services.names import Project, new_id
 from trainwright.local.services.operations import Operations, run_record
 from trainwright.local.services.resources import Resources, timestamp
@@ -24,6 +25,7 @@ class CustomJobs:
         self._training = training
         self._operations = operations
         self._project = project
+        self._launched = Launched(store)
         self._jobs: Resources[v1.CustomJob] = Resources(store, "customJob", v1.CustomJob, self._presented)
 
     def resume(self) -> None:
@@ -45,7 +47,10 @@ class CustomJobs:
             self._training.check(_spec(job))
         except ValueError as error:
             raise InvalidArgument(str(error)) from None
-        job.name = f"{self._project.canonical(request.parent)}/customJobs/{new_id()}"
+        folder = f"{self._project.canonical(request.parent)}/customJobs/"
+        if found := self._launched.lost(job, self._jobs.all(folder), context):
+            return self._presented(found)
+        job.name = folder + new_id()
         job.create_time = job.update_time = timestamp(time.time())
         self._store.create(job.name, "customJob", v1.CustomJob.serialize(job))
         self._start(job)
@@ -53,7 +58,9 @@ class CustomJobs:
 
     def get_custom_job(self, request: v1.GetCustomJobRequest, context: Any) -> v1.CustomJob:
         """The job with its state and error."""
-        return self._jobs.get(self._project.canonical(request.name))
+        job = self._jobs.get(self._project.canonical(request.name))
+        self._launched.note(job.name, context)
+        return job
 
     def list_custom_jobs(self, request: v1.ListCustomJobsRequest, context: Any) -> v1.ListCustomJobsResponse:
         """The jobs of a location."""
@@ -77,8 +84,8 @@ class CustomJobs:
         name = self._project.canonical(request.name)
         if self._jobs.get(name).state.name not in _TERMINAL:
             raise FailedPrecondition(f"CustomJob {name!r} has not ended: cancel it first")
-        self._store.delete(f"{name}/run")
-        self._store.delete(name)
+        for record in (f"{name}/run", f"{name}/launched", name):
+            self._store.delete(record)
         return self._operations.done(name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
 
     def _start(self, job: v1.CustomJob) -> None:

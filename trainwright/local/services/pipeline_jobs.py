@@ -6,38 +6,52 @@ A job is stored as it was created. What became of it is written by the engine (a
 
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
-from google.protobuf import empty_pb2, json_format, struct_pb2
+from google.protobuf import empty_pb2, json_format
 
 from trainwright.local.engine import Engine, PipelineRun
+from trainwright.local.services.metadata_lineage import Lineage
+from trainwright.local.services.metadata_nodes import artifact_message
+from trainwright.local.services.metadata_runs import has_execution, job_contexts, task_execution
 from trainwright.local.services.names import Project, checked_id, location_of
 from trainwright.local.services.operations import Operations, run_record
 from trainwright.local.services.resources import Resources, timestamp
+from trainwright.local.services.task_details import TaskDetails
 from trainwright.local.store import Store
 
+_STAMP = "%Y%m%d%H%M%S"
+_SCHEDULED_ID = "schedule-0-19700101000000"  # of a run that is only checked
 _TERMINAL = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 
 
 class PipelineJobs:
     """Creates, shows, cancels and deletes pipeline jobs."""
 
-    def __init__(self, *, store: Store, engine: Engine, operations: Operations, project: Project) -> None:
+    def __init__(
+        self, *, store: Store, engine: Engine, operations: Operations, project: Project, lineage: Lineage
+    ) -> None:
         self._store = store
         self._engine = engine
         self._operations = operations
         self._project = project
+        self._lineage = lineage
+        self._details = TaskDetails(store, self._task)
         self._jobs: Resources[v1.PipelineJob] = Resources(
             store, "pipelineJob", v1.PipelineJob, self._presented
+        )
+        self._summaries: Resources[v1.PipelineJob] = Resources(
+            store, "pipelineJob", v1.PipelineJob, self._summarized
         )
 
     def resume(self) -> None:
         """Goes on with every job that had not ended when the process before this one did."""
         for job in self._jobs.all("projects/"):
             if run_record(self._store, job.name).get("state", "") not in _TERMINAL:
-                self._engine.start(self._run(job))
+                self._engine.resume(self._run(job))
 
     def create_pipeline_job(self, request: v1.CreatePipelineJobRequest, context: Any) -> v1.PipelineJob:
         """Checks, records and starts a run.
@@ -46,29 +60,43 @@ class PipelineJobs:
             InvalidArgument: The spec, a parameter or a field cannot run here; nothing was created.
             AlreadyExists: There is a job of that id.
         """
-        parent = self._project.canonical(request.parent)
-        job = request.pipeline_job
-        if not job.pipeline_spec:
-            raise InvalidArgument(
-                "pipeline_job.pipeline_spec: empty; local Vertex does not fetch template_uri itself"
-            )
-        if not job.runtime_config.gcs_output_directory.startswith("gs://"):
-            found = job.runtime_config.gcs_output_directory
-            raise InvalidArgument(f"runtime_config.gcs_output_directory {found!r}: expected gs://BUCKET/…")
-        job.name = f"{parent}/pipelineJobs/{checked_id(request.pipeline_job_id, 'pipeline_job_id')}"
-        job.display_name = job.display_name or job.pipeline_spec["pipelineInfo"]["name"]
-        job.create_time = job.update_time = timestamp(time.time())
-        run = self._run(job)
-        try:
-            self._engine.check(run)
-        except ValueError as error:
-            raise InvalidArgument(str(error)) from None
-        try:
-            self._store.create(job.name, "pipelineJob", v1.PipelineJob.serialize(job))
-        except FileExistsError:
-            raise AlreadyExists(f"PipelineJob {job.name!r} exists already") from None
+        job_id = checked_id(request.pipeline_job_id, "pipeline_job_id")
+        job, run = self._checked(request, job_id, schedule="")
+        self._record(job)
         self._engine.start(run)
         return self._presented(job)
+
+    def check(self, request: v1.CreatePipelineJobRequest) -> None:
+        """Checks a request as `create_pipeline_job` does, and creates nothing.
+
+        Raises:
+            InvalidArgument: The spec, a parameter or a field cannot run here.
+        """
+        self._checked(request, _SCHEDULED_ID, schedule="")
+
+    def create_scheduled(self, request: v1.CreatePipelineJobRequest, *, schedule: str, time: float) -> None:
+        """Starts the run of a schedule's time, unless that was done before.
+
+        Args:
+            request: What the schedule was given; it stays as it is.
+            schedule: Name of the schedule.
+            time: Unix seconds of the time, the value of the schedule-time placeholder.
+
+        Raises:
+            InvalidArgument: The run cannot start any more, for example since an input artifact is gone.
+        """
+        job, run = self._checked(request, _scheduled_id(schedule, time), schedule=schedule)
+        try:
+            self._record(job)
+        except AlreadyExists:  # from a process that was killed then; `resume` goes on with it
+            return
+        self._engine.start(run)
+
+    def active_run_count(self, schedule: str) -> int:
+        """How many runs of a schedule are in a state that is not final."""
+        parent, _, schedule_id = schedule.partition("/schedules/")
+        records = self._store.list("run", f"{parent}/pipelineJobs/schedule-{schedule_id}-")
+        return sum(record.json()["state"] not in _TERMINAL for record in records)
 
     def get_pipeline_job(self, request: v1.GetPipelineJobRequest, context: Any) -> v1.PipelineJob:
         """The job with its state, its tasks, their artifacts and errors."""
@@ -78,14 +106,17 @@ class PipelineJobs:
         self, request: v1.ListPipelineJobsRequest, context: Any
     ) -> v1.ListPipelineJobsResponse:
         """The jobs of a location; without task details when the caller's read mask leaves them out."""
-        jobs = self._jobs.all(f"{self._project.canonical(request.parent)}/pipelineJobs/")
-        found, token = self._jobs.page(jobs, request)
+        jobs = self._summaries.all(f"{self._project.canonical(request.parent)}/pipelineJobs/")
+        found, token = self._summaries.page(jobs, request)
+        wanted = request.read_mask.paths
+        if not wanted or any(path == "*" or path.startswith("job_detail") for path in wanted):
+            found = [self._presented(job) for job in found]
         return v1.ListPipelineJobsResponse(pipeline_jobs=found, next_page_token=token)
 
     def cancel_pipeline_job(self, request: v1.CancelPipelineJobRequest, context: Any) -> empty_pb2.Empty:
         """Asks the run to stop; it is CANCELLED once its processes are gone. An ended run stays as it is."""
         name = self._project.canonical(request.name)
-        if self._jobs.get(name).state.name not in _TERMINAL:
+        if self._summaries.get(name).state.name not in _TERMINAL:
             self._engine.cancel(name)
         return empty_pb2.Empty()
 
@@ -96,13 +127,41 @@ class PipelineJobs:
             FailedPrecondition: It is still running.
         """
         name = self._project.canonical(request.name)
-        if self._jobs.get(name).state.name not in _TERMINAL:
+        if self._summaries.get(name).state.name not in _TERMINAL:
             raise FailedPrecondition(f"PipelineJob {name!r} has not ended: cancel it first")
         for task in self._store.list("pipelineTask", f"{name}/tasks/"):
             self._store.delete(task.name)
         self._store.delete(f"{name}/run")
         self._store.delete(name)
         return self._operations.done(name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
+
+    def _checked(
+        self, request: v1.CreatePipelineJobRequest, job_id: str, *, schedule: str
+    ) -> tuple[v1.PipelineJob, PipelineRun]:
+        job = v1.PipelineJob(request.pipeline_job)
+        if not job.pipeline_spec:
+            raise InvalidArgument(
+                "pipeline_job.pipeline_spec: empty; local Vertex does not fetch template_uri itself"
+            )
+        if not job.runtime_config.gcs_output_directory.startswith("gs://"):
+            found = job.runtime_config.gcs_output_directory
+            raise InvalidArgument(f"runtime_config.gcs_output_directory {found!r}: expected gs://BUCKET/…")
+        job.name = f"{self._project.canonical(request.parent)}/pipelineJobs/{job_id}"
+        job.schedule_name = schedule
+        job.display_name = job.display_name or job.pipeline_spec["pipelineInfo"]["name"]
+        job.create_time = job.update_time = timestamp(time.time())
+        run = self._run(job)
+        try:
+            self._engine.check(run)
+        except ValueError as error:
+            raise InvalidArgument(str(error)) from None
+        return job, run
+
+    def _record(self, job: v1.PipelineJob) -> None:
+        try:
+            self._store.create(job.name, "pipelineJob", v1.PipelineJob.serialize(job))
+        except FileExistsError:
+            raise AlreadyExists(f"PipelineJob {job.name!r} exists already") from None
 
     def _run(self, job: v1.PipelineJob) -> PipelineRun:
         plain = json_format.MessageToDict(v1.PipelineJob.pb(job))
@@ -125,12 +184,13 @@ class PipelineJobs:
             failure_policy=re.sub("^PIPELINE_FAILURE_POLICY_", "", config.get("failurePolicy", "FAIL_SLOW")),
             labels=dict(job.labels),
             create_time=job.create_time.timestamp(),
-            schedule_time=None,
+            schedule_time=_schedule_time(job),
             network=job.network,
             encryption_key=job.encryption_spec.kms_key_name,
         )
 
-    def _presented(self, job: v1.PipelineJob) -> v1.PipelineJob:
+    def _summarized(self, job: v1.PipelineJob) -> v1.PipelineJob:
+        """The job with its state, without its tasks."""
         run = run_record(self._store, job.name)
         job.state = v1.PipelineState[run.get("state") or "PIPELINE_STATE_PENDING"]
         job.start_time = timestamp(run.get("startTime"))
@@ -138,13 +198,18 @@ class PipelineJobs:
         job.update_time = timestamp(run.get("endTime") or run.get("startTime")) or job.create_time
         if run.get("error"):
             job.error = run["error"]
-        records = self._store.list("pipelineTask", f"{job.name}/tasks/")
-        job.job_detail = v1.PipelineJobDetail(task_details=[self._task(record.json()) for record in records])
         return job
 
-    def _task(self, task: dict) -> v1.PipelineTaskDetail:
-        parameters = {f"input:{name}": value for name, value in task["inputs"]["parameters"].items()}
-        parameters |= {f"output:{name}": value for name, value in task["outputs"]["parameters"].items()}
+    def _presented(self, job: v1.PipelineJob) -> v1.PipelineJob:
+        job = self._summarized(job)
+        pipeline_context, run_context = job_contexts(job)
+        job.job_detail = v1.PipelineJobDetail(
+            pipeline_context=pipeline_context, pipeline_run_context=self._lineage.with_parents(run_context)
+        )
+        v1.PipelineJob.pb(job).job_detail.MergeFromString(self._details.of(job.name))
+        return job
+
+    def _task(self, job: str, task: dict) -> v1.PipelineTaskDetail:
         state = v1.PipelineTaskDetail.State[task["state"]]
         return v1.PipelineTaskDetail(
             task_id=int(task["taskId"]),
@@ -156,12 +221,7 @@ class PipelineJobs:
             end_time=timestamp(task["endTime"]),
             state=state,
             error=task["error"] or None,
-            execution=v1.Execution(
-                display_name=task["taskName"],
-                schema_title="system.DagExecution" if task.get("isDag") else "system.ContainerExecution",
-                schema_version="0.0.1",
-                metadata=_struct(parameters),
-            ),
+            execution=task_execution(job, task) if has_execution(task) else None,
             inputs=self._artifacts(task["inputs"]["artifacts"]),
             outputs=self._artifacts(task["outputs"]["artifacts"]),
         )
@@ -171,23 +231,19 @@ class PipelineJobs:
         for key, values in names.items():
             records = [self._store.read(value) for value in values]
             lists[key] = v1.PipelineTaskDetail.ArtifactList(
-                artifacts=[_artifact(record.json()) for record in records if record is not None]
+                artifacts=[artifact_message(record.json()) for record in records if record is not None]
             )
         return lists
 
 
-def _artifact(artifact: dict) -> v1.Artifact:
-    return v1.Artifact(
-        name=artifact["name"],
-        display_name=artifact.get("displayName", ""),
-        uri=artifact.get("uri", ""),
-        schema_title=artifact.get("schemaTitle", ""),
-        schema_version=artifact.get("schemaVersion", ""),
-        metadata=_struct(artifact.get("metadata", {})),
-        state=v1.Artifact.State[artifact.get("state", "LIVE")],
-        create_time=timestamp(artifact.get("createTime")),
-    )
+def _scheduled_id(schedule: str, time: float) -> str:
+    moment = datetime.fromtimestamp(time, UTC)
+    return f"schedule-{schedule.rpartition('/')[2]}-{moment:{_STAMP}}"
 
 
-def _struct(values: dict) -> struct_pb2.Struct:
-    return json_format.ParseDict(values, struct_pb2.Struct())
+def _schedule_time(job: v1.PipelineJob) -> float | None:
+    """The time in the id of a scheduled job: `_scheduled_id` put it there."""
+    if not job.schedule_name:
+        return None
+    moment = datetime.strptime(job.name.rpartition("-")[2], _STAMP)
+    return moment.replace(tzinfo=UTC).timestamp()

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import InvalidArgument, NotFound
 from google.protobuf import json_format, timestamp_pb2
 
 from trainwright.local.services.filters import compile_filter, ordered, page
@@ -87,3 +87,35 @@ def timestamp(seconds: float | None) -> timestamp_pb2.Timestamp | None:
 def etag(message: Any) -> str:
     """An etag that changes with the content."""
     return hashlib.sha256(type(message).serialize(message)).hexdigest()[:16]
+
+
+def change(message: Any, changes: Any, paths: Sequence[str], mutable: Sequence[str]) -> None:
+    """Applies an update request to a message, as AIP-134 says.
+
+    Args:
+        message: Is changed.
+        changes: What the caller sent.
+        paths: The update mask. Empty: every mutable field that is set in `changes`; `*`: every mutable field.
+        mutable: The fields that callers may change.
+
+    Raises:
+        InvalidArgument: A path is none of the mutable fields.
+    """
+    wanted: Sequence[str] = paths
+    if "*" in paths:
+        wanted = mutable
+    elif not paths:
+        given = {field.name for field, _ in type(changes).pb(changes).ListFields()}
+        wanted = [field for field in mutable if field in given]
+    for path in wanted:
+        if path not in mutable:
+            allowed = ", ".join(mutable)
+            raise InvalidArgument(f"update_mask {path!r}: cannot be changed; can be changed: {allowed}")
+        target, source = type(message).pb(message), type(changes).pb(changes)
+        target.ClearField(path)
+        given_fields = type(source)()
+        given_fields.CopyFrom(source)
+        for field, _ in source.ListFields():
+            if field.name != path:
+                given_fields.ClearField(field.name)
+        target.MergeFrom(given_fields)

@@ -211,7 +211,7 @@ class CustomJobs:
                 return None
             ran_out = memory_kills() > kills
             if restarts >= restarts_after(outcome.exit_code, ran_out_of_memory=ran_out, spec=job.spec):
-                return failure_of(outcome.exit_code, outcome.tail, log, ran_out_of_memory=ran_out)
+                return failure_of(outcome, log, ran_out_of_memory=ran_out)
             restarts += 1
             with open(log, "a", encoding="utf-8") as file:
                 file.write(f"local Vertex: {NAME} ended with {outcome.exit_code}; restart {restarts}\n")

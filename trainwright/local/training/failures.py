@@ -14,10 +14,10 @@ disableRetries rules restarts out.
 """
 
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainwright.local.execution import Outcome
 from trainwright.local.training.replicas import NAME
 
 _CRASHES = {6, 134, 11, 139, -signal.SIGABRT, -signal.SIGSEGV}
@@ -56,18 +56,17 @@ def restarts_after(exit_code: int, *, ran_out_of_memory: bool, spec: dict) -> in
     return 5 if lost and not ran_out_of_memory else 0
 
 
-def failure_of(exit_code: int, tail: Sequence[str], log: Path, *, ran_out_of_memory: bool) -> Failure:
+def failure_of(outcome: Outcome, log: Path, *, ran_out_of_memory: bool) -> Failure:
     """The error of a job whose replica ended and is not restarted.
 
     Args:
-        exit_code: Minus the signal, if one ended it; not 0.
-        tail: Its last log lines.
+        outcome: How it ended; the exit code is not 0.
         log: The whole log.
         ran_out_of_memory: Whether the kernel killed a process for memory meanwhile.
     """
-    status = exit_code if exit_code >= 0 else 128 - exit_code  # as a container reports a signal
-    last = " | ".join([line.strip() for line in tail if line.strip()][-3:])
-    said = f" {last};" if last else ""
+    # As a container reports a signal.
+    status = outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
+    said = f" {outcome.said};" if outcome.said else ""
     if ran_out_of_memory and status == _KILLED:
         text = f"The replica {NAME} ran out of memory and exited with a non-zero status of {status}."
         return Failure(RESOURCE_EXHAUSTED, f"{text}{said} log: {log}")

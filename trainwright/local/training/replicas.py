@@ -90,7 +90,8 @@ def vertex_environment(
 
     AIP_*: CustomJobSpec.base_output_directory (google-cloud-aiplatform 1.165.1). CLOUD_ML_PROJECT_ID is the
     project's number (docs, "Prepare training code", 2026-08-22). CLUSTER_SPEC is on every replica, TF_CONFIG
-    on those of distributed jobs only (docs, "Distributed training", 2026-08-22).
+    on those of distributed jobs only (docs, "Distributed training", 2026-08-22). AIP_EXPERIMENT_*: what the
+    SDK's Experiments go by inside a job (metadata/constants.py of google-cloud-aiplatform 1.165.1).
 
     Args:
         spec: The job's.
@@ -116,6 +117,10 @@ def vertex_environment(
         environment["AIP_MODEL_DIR"] = f"{base}/model/"
         environment["AIP_CHECKPOINT_DIR"] = f"{base}/checkpoints/"
         environment["AIP_TENSORBOARD_LOG_DIR"] = f"{base}/logs/"
+    if experiment := spec.get("experiment"):
+        environment["AIP_EXPERIMENT_NAME"] = experiment
+    if experiment_run := spec.get("experimentRun"):
+        environment["AIP_EXPERIMENT_RUN_NAME"] = experiment_run
     return environment
 
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# The variable by which a process that has left its parents can be told to belong to a task.
+MARK = "TRAINWRIGHT_PROCESS"
 _OUR_FOLDER = str(Path(__file__).parent)
 
 
@@ -33,6 +35,7 @@ def become(request: dict, gcs_root: str) -> int:
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.environ[MARK] = request["id"]
     time.tzset()
     if "argv" in request:
         return _execute(request["argv"])
@@ -41,7 +44,10 @@ def become(request: dict, gcs_root: str) -> int:
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # else all children draw the same numbers; `random` sees to itself
     if "kfp.dsl.types.artifact_types" in sys.modules:
-        vars(sys.modules["kfp.dsl.types.artifact_types"])["_GCS_LOCAL_MOUNT_PREFIX"] = gcs_root + "/"
+        settings = vars(sys.modules["kfp.dsl.types.artifact_types"])
+        settings["_GCS_LOCAL_MOUNT_PREFIX"] = gcs_root + "/"
+        if workspace := os.environ.get("KFP_WORKSPACE_PATH"):  # the run's, in place of /kfp-workspace
+            settings["WORKSPACE_MOUNT_PATH"] = workspace
     sys.executable = request["executable"]
     _extend_path(request["packages"])
     if "component" in request:

@@ -10,9 +10,11 @@ import struct
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from . import child, namespace, preloading
 
+_LOOK_SECONDS = 0.2
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -34,10 +36,12 @@ class Server:
 
     Args:
         connection: The socket, connected.
+        process_lock: A file descriptor that is open as long as this process lives, and in no child.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, process_lock: int) -> None:
         self._connection = connection
+        self._process_lock = process_lock
         self._buffer = b""
         self._started: dict[int, _Started] = {}
         self._gcs_root = ""
@@ -98,7 +102,7 @@ class Server:
             self._terminate(message["terminate"], message["grace"])
         elif "preload" in message:
             modules = [name for item in message["preload"] for name in preloading.modules_of(item)]
-            self._send({"preloaded": True, "unsafe": preloading.preload(modules, self._excluded)})
+            self._send({"preloaded": True, "unsafe": self._preload(modules)})
         else:
             self._configure(**message["configure"])
 
@@ -109,8 +113,25 @@ class Server:
         except OSError:
             self._send({"ready": False})
             raise
-        unsafe = preloading.preload(list(preloading.PROFILES[profile]), self._excluded)
+        unsafe = self._preload(list(preloading.PROFILES[profile]))
         self._send({"ready": True, "gcs": shown, "unsafe": unsafe})
+
+    def _preload(self, modules: list[str]) -> str | None:
+        """Imports modules, which takes seconds; meanwhile a timer looks whether the other side has gone."""
+
+        def look(*_: object) -> None:
+            with contextlib.suppress(BlockingIOError):
+                if not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    self._kill_everything()
+                    os._exit(1)
+
+        signal.signal(signal.SIGALRM, look)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+        try:
+            return preloading.preload(modules, self._excluded)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def _start(self, request: dict) -> None:
         pid = os.fork()
@@ -133,6 +154,7 @@ class Server:
             self._selector.close()
             for inherited in (self._connection, self._wakeup, self._waker):
                 inherited.close()
+            os.close(self._process_lock)
             code = child.become(request, self._gcs_root)
         except BaseException:
             traceback.print_exc()
@@ -147,7 +169,9 @@ class Server:
             if started.identifier == identifier:
                 deadline = time.monotonic() + grace
                 started.deadline = min(deadline, started.deadline or deadline)
+                strays = [*_strangers(pid), *self._strays(identifier)]  # before their parents end
                 _signal_group(pid, signal.SIGTERM)
+                _signal_all(strays, signal.SIGTERM)
 
     def _reap(self) -> None:
         while (pid := _ended_child()) is not None:
@@ -156,6 +180,7 @@ class Server:
                 # What a container's first process leaves behind ends with it. Before the leader is reaped:
                 # until then the number of the group cannot go to another.
                 _signal_group(pid, signal.SIGKILL)
+                _signal_all(self._strays(started.identifier), signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             if started is not None:
                 started.code = os.waitstatus_to_exitcode(status)
@@ -165,20 +190,30 @@ class Server:
         now = time.monotonic()
         for pid, started in list(self._started.items()):
             if started.deadline is not None and now >= started.deadline:
+                strays = [*_strangers(pid), *self._strays(started.identifier)]
                 _signal_group(pid, signal.SIGKILL)
+                _signal_all(strays, signal.SIGKILL)
                 started.deadline = None
-            if started.code is not None and (started.deadline is None or not _signal_group(pid, 0)):
+            if started.code is not None and (started.deadline is None or not self._is_left(pid, started)):
                 del self._started[pid]
                 self._send({"exited": started.identifier, "code": started.code})
+
+    def _is_left(self, pid: int, started: _Started) -> bool:
+        """Whether anything of a process whose leader has ended still runs."""
+        return _signal_group(pid, 0) or bool(self._strays(started.identifier))
+
+    def _strays(self, identifier: str) -> list[int]:
+        """What a started process has left behind in other groups: this process adopts its orphans."""
+        mark = f"{child.MARK}={identifier}".encode()
+        orphans = [pid for pid in _children(os.getpid()) if pid not in self._started]
+        return [each for pid in orphans if mark in _environment(pid) for each in (pid, *_descendants(pid))]
 
     def _kill_everything(self) -> None:
         for pid in self._started:
             _signal_group(pid, signal.SIGKILL)
         # Orphans that left their group are adopted here, one generation at a time.
-        while pids := _children_of_this_process():
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        while pids := _children(os.getpid()):
+            _signal_all(pids, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.wait()
 
@@ -200,15 +235,48 @@ def _signal_group(group: int, number: int) -> bool:
     return True
 
 
-def _children_of_this_process() -> list[int]:
+def _signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _strangers(leader: int) -> list[int]:
+    """Descendants of a group's leader that have left its group."""
+    return [pid for pid in _descendants(leader) if _group_of(pid) not in (leader, None)]
+
+
+def _group_of(pid: int) -> int | None:
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-            return [int(pid) for pid in file.read().split()]
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _descendants(pid: int) -> list[int]:
+    found = _children(pid)
+    for each in found:  # grows while it is walked
+        found += _children(each)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(number) for number in (thread / "children").read_text(encoding="ascii").split()]
+    return found
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
     except OSError:
         return []
 
 
-def main(descriptor: int) -> None:
-    """Serves the socket with this file descriptor."""
+def main(descriptor: int, process_lock: int) -> None:
+    """Serves the socket with this file descriptor, holding the lock of the other one."""
     namespace.libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    Server(socket.socket(fileno=descriptor)).serve()
+    Server(socket.socket(fileno=descriptor), process_lock).serve()

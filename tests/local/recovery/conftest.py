@@ -1,0 +1,154 @@
+"""Local Vertex AI as a process of its own that is killed, and the SDK in another that submits to it."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import compiler
+
+from trainwright.local.server import connect
+
+_SUBMIT = """
+import json, os, sys
+from pathlib import Path
+from trainwright.local.server import connect
+state, template, parameters, *job_ids = sys.argv[1:]
+os.environ.update(connect(Path(state)))  # before anything imports Google's clients
+from google.cloud import aiplatform
+for job_id in job_ids:
+    aiplatform.PipelineJob(
+        display_name=job_id, job_id=job_id, template_path=template, enable_caching=False,
+        pipeline_root=f"gs://trainwright-local/{job_id}", parameter_values=json.loads(parameters),
+        project="trainwright-local", location="us-central1",
+    ).submit()
+"""
+ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
+TASK_ENDED = (*ENDED, "SKIPPED", "NOT_TRIGGERED")
+
+
+class Vertex:
+    """A state folder, and the process that serves it when there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.marks = folder / "marks"
+        self.marks.mkdir(parents=True)
+        self._log = (folder / "server.log").open("w+")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        command = [sys.executable, "-m", "trainwright.local.server", "--state", str(self.state)]
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
+        if wait:
+            until(lambda: connect(self.state) is not None, self.said)
+
+    def kill(self) -> float:
+        """Kills the serving process; the seconds until nothing that it had started is left."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        before = time.monotonic()
+        until(lambda: not self.processes(), lambda: f"left: {self.processes()}", seconds=30)
+        return time.monotonic() - before
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
+    def said(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def submit(self, template: Path, *job_ids: str, **parameters: Any) -> None:
+        given = json.dumps({"folder": str(self.marks), **parameters})
+        subprocess.run(
+            [sys.executable, "-c", _SUBMIT, str(self.state), str(template), given, *job_ids],
+            check=True,
+            capture_output=True,
+        )
+
+    def records(self, kind: str, part: str = "") -> dict[str, bytes]:
+        """Payloads of the store by name, read without the process that serves it."""
+        path = self.state / "store.sqlite"
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            query = "SELECT name, payload FROM records WHERE kind = ? AND name LIKE ? ORDER BY sequence"
+            return dict(connection.execute(query, (kind, f"%{part}%")).fetchall())
+
+    def tasks(self, job_id: str) -> dict[str, dict]:
+        found = self.records("pipelineTask", f"/{job_id}/tasks/").values()
+        return {task["path"]: task for task in map(json.loads, found)}
+
+    def run(self, job_id: str) -> dict:
+        found = [json.loads(row) for row in self.records("run", f"/pipelineJobs/{job_id}/run").values()]
+        return found[0] if found else {"state": ""}
+
+    def wait(self, job_id: str, seconds: float = 120) -> str:
+        def ended() -> bool:
+            return self.run(job_id)["state"].rpartition("_")[2] in ENDED
+
+        until(ended, lambda: f"{self.run(job_id)} {self.said()}", seconds=seconds)
+        return self.run(job_id)["state"].removeprefix("PIPELINE_STATE_")
+
+    def lines(self) -> dict[str, int]:
+        """How often each task's program has run: lines of the file that is named for it."""
+        return {path.name: len(path.read_text().splitlines()) for path in self.marks.iterdir()}
+
+    def processes(self) -> dict[int, str]:
+        """Processes, the serving one aside, that were started for this state folder."""
+        own = self._process.pid if self._process is not None else 0
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and int(folder.name) not in (own, os.getpid()):
+                with contextlib.suppress(OSError):
+                    words = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+                    if os.fsencode(self.state) in words:
+                        found[int(folder.name)] = words[:200].decode(errors="replace")
+        return found
+
+
+def until(condition: Callable[[], bool], said: Callable[[], str], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.02)
+
+
+def compiled(pipeline: Any, folder: Path) -> Path:
+    path = folder / f"{pipeline.name}.yaml"
+    compiler.Compiler().compile(pipeline, str(path))
+    return path
+
+
+def outputs(tasks: Mapping[str, dict]) -> dict[str, Any]:
+    """What tasks came to; a launcher's note holds the job's id, which no two runs share."""
+    return {
+        path: (
+            task["state"],
+            {k: v for k, v in task["outputs"]["parameters"].items() if k != "gcp_resources"},
+        )
+        for path, task in tasks.items()
+    }
+
+
+@pytest.fixture
+def vertices(tmp_path: Path) -> Iterator[Callable[[str], Vertex]]:
+    made: list[Vertex] = []
+
+    def make(name: str) -> Vertex:
+        made.append(Vertex(tmp_path / name))
+        return made[-1]
+
+    yield make
+    for vertex in made:
+        vertex.stop()
