@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test compile docs lint format lock clean
+.PHONY: help setup run test conformance benchmark compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -42,6 +42,12 @@ test: lint ## every check
 
 compile: $(READY) ## write compiled/ anew
 	$(BIN)/trainwright compile
+
+conformance: $(READY) ## run the compiled pipelines of kubeflow/pipelines: one table
+	$(BIN)/python benchmarks/conformance.py
+
+benchmark: $(READY) ## the engine beside kfp.local: one table (some minutes)
+	$(BIN)/python benchmarks/engine.py
 
 docs: $(READY) ## write docs/local-vertex.md anew
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md

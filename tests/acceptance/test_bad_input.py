@@ -96,9 +96,7 @@ def _source(source: str) -> tuple[str, ...]:
 
 
 _ROWS = "".join(f"{number},{number % 7}\n" for number in range(200))
-_EXITED = (
-    "task 'custom-training-job' failed with exit code 1: The replica workerpool0-0 exited with a non-zero"
-)
+_EXITED = "task 'custom-training-job' failed with exit code 1: The replica workerpool0-0 exited"
 _RAISED = "failed with exit code 1: ValueError:"
 # What a task can die of, and what the first line says.
 _FAILURES = {

@@ -41,6 +41,18 @@ def test_upstream_pipeline(case: str, results: dict[str, dict]) -> None:
     assert results[case]["expected"], results[case]
 
 
+_NAMES = "critical/pipeline_with_placeholders"
+
+
+@pytest.mark.skipif(_NAMES not in {case["id"] for case in _CASES}, reason=f"no conformance case {_NAMES}")
+def test_vertex_names_a_run_otherwise_than_open_source_kfp() -> None:
+    """The pipeline asserts that the job's resource name begins with the pipeline's, not with projects/."""
+    run = _run(str(_FOLDER), "--dialect", "vertex", "--only", _NAMES)
+    (result,) = json.loads(run.stdout)
+    assert (run.returncode, result["result"], result["expected"]) == (1, "failed", False)
+    assert "AssertionError" in result["reason"]
+
+
 LEAF = {
     "executorLabel": "exec-a",
     "outputDefinitions": {"parameters": {"out": {"parameterType": "STRING"}}},

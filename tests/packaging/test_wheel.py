@@ -105,7 +105,8 @@ def test_a_pipeline_is_submitted_with_the_second_major_version_of_the_sdk(wheel,
         "compiler.Compiler().compile(doubling, 'doubling.yaml')\n"
         "import google.cloud.aiplatform as aiplatform; print(aiplatform.__version__)\n"
     )
-    assert run(python, "-c", source, cwd=tmp_path).startswith("2.7")
+    (tmp_path / "doubling.py").write_text(source)  # KFP reads the source of a component from its file
+    assert run(python, "doubling.py", cwd=tmp_path).startswith("2.7")
     options = ("--env", "local", "--wait", "--json", "--param", "number=21")
     answer = run(python, "-m", "trainwright", "submit", "doubling.yaml", *options, cwd=tmp_path)
     assert '"Output": 42' in answer

@@ -1,6 +1,7 @@
 """`trainwright catalog`."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import click
 
 from trainwright.cli.output import Output
 from trainwright.errors import UserError
+from trainwright.nearest import nearest
 
 if TYPE_CHECKING:
     from trainwright.compiling.spec import ArtifactSlot, Interface, Parameter
@@ -31,26 +33,36 @@ def catalog(output: Output, names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _entries(names: tuple[str, ...]) -> "dict[str, list[tuple[Path, Interface]]]":
-    """The interfaces of the compiled files, by path relative to `pipelines` and `components`."""
-    from trainwright.compiling.compile import compiled_folder
-    from trainwright.compiling.spec import read_pipeline
-    from trainwright.nearest import nearest
+    """The interfaces of what is compiled here, by path relative to `pipelines` and `components`.
 
-    folder = compiled_folder(Path.cwd())
-    files = {kind: sorted((folder / kind).rglob("*.yaml")) for kind in ("pipelines", "components")}
-    known = {file.stem for found in files.values() for file in found}
-    if not known:
-        raise UserError(f"{folder}: nothing compiled in it: run `trainwright compile`")
+    Where nothing is, as in a folder without a project, they are those of this library, compiled now.
+    """
+    from trainwright.compiling.compile import compile_all, compiled_folder, write
+
+    found = _read(compiled_folder(Path.cwd()))
+    if not any(found.values()):
+        with tempfile.TemporaryDirectory() as folder:
+            write(compile_all(), Path(folder), owned=False)
+            found = _read(Path(folder))
+    known = {path.stem for entries in found.values() for path, _ in entries}
     for name in names:
         if name not in known:
             raise UserError(f"{name}: unknown pipeline or component, {nearest(name, known)}")
     return {
+        kind: [(path, interface) for path, interface in entries if not names or path.stem in names]
+        for kind, entries in found.items()
+    }
+
+
+def _read(folder: Path) -> "dict[str, list[tuple[Path, Interface]]]":
+    from trainwright.compiling.spec import read_pipeline
+
+    return {
         kind: [
             (file.relative_to(folder / kind), read_pipeline(file).interface)
-            for file in found
-            if not names or file.stem in names
+            for file in sorted((folder / kind).rglob("*.yaml"))
         ]
-        for kind, found in files.items()
+        for kind in ("pipelines", "components")
     }
 
 

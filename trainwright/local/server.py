@@ -230,12 +230,6 @@ def _reason(error: sqlite3.DatabaseError, state: Path) -> str:
     return f"{state}: its database cannot be used: {error}"
 
 
-def _holder(state: Path) -> str:
-    """Who holds the lock, by the number that it has written there."""
-    number = (state / "lock").read_text(encoding="ascii").strip()
-    return f"process {number}" if number.isdigit() else "another process"
-
-
 def _write_private(path: Path, text: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

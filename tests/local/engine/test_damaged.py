@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,7 @@ class Process:
 class NoProcesses:
     """Takes works as an executor does, and in place of a process writes "1" to every output parameter."""
 
-    def prepare(self, works: Iterator[Work]) -> None:
+    def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
         list(works)
 
     def start(self, work: Work, cancelled: threading.Event) -> Process:

@@ -383,7 +383,9 @@ def test_what_a_task_did_wrong_is_named(rooms, script, message):
 
 
 def test_an_image_without_a_counterpart_fails_its_task_at_once(rooms):
-    spec = json.loads(json.dumps(compiled(environment)).replace('"alpine"', '"quay.io/nobody/knows"'))
+    spec = compiled(environment)
+    container = next(iter(spec["deploymentSpec"]["executors"].values()))["container"]
+    container |= {"image": "quay.io/nobody/knows", "command": ["serve"]}
     ended = rooms.run(spec, "image")
     assert ended.error.startswith("task 'shell' failed: image 'quay.io/nobody/knows' cannot be run here")
 

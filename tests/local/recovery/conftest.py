@@ -31,14 +31,32 @@ for job_id in job_ids:
         project="trainwright-local", location="us-central1",
     ).submit()
 """
+_QUERY = """
+import json, sqlite3, sys
+path, query, *values = sys.argv[1:]
+with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
+    print(json.dumps(store.execute(query, values).fetchall()))
+"""
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
-TASK_ENDED = (*ENDED, "SKIPPED", "NOT_TRIGGERED")
+TASK__QUERY = """
+import json, sqlite3, sys
+path, query, *values = sys.argv[1:]
+with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
+    print(json.dumps(store.execute(query, values).fetchall()))
+"""
+ENDED = (*ENDED, "SKIPPED", "NOT_TRIGGERED")
 
 
 class Vertex:
-    """A state folder, and the process that serves it when there is one."""
+    """A state folder, and the process that serves it when there is one.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The state folder is `state` in it.
+        megabytes: Of a disk of its own, which only the serving process and `submit` see there; 0: none.
+    """
+
+    def __init__(self, folder: Path, megabytes: int = 0) -> None:
+        self._megabytes = megabytes
         self.state = folder / "state"
         self.marks = folder / "marks"
         self.marks.mkdir(parents=True)
@@ -47,9 +65,27 @@ class Vertex:
 
     def start(self, *, wait: bool = True) -> None:
         command = [sys.executable, "-m", "trainwright.local.server", "--state", str(self.state)]
+        if self._megabytes:
+            self.state.mkdir(exist_ok=True)
+            mount = f'mount -t tmpfs -o size={self._megabytes}m,mode=700 tmpfs "$0"; exec "$@"'
+            namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+            command = [*namespace, "sh", "-ec", mount, str(self.state), *command]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
         if wait:
-            until(lambda: connect(self.state) is not None, self.said)
+            until(lambda: connect(self.seen) is not None, self.said)
+
+    def _inside(self) -> list[str]:
+        """What runs a command where the disk is seen."""
+        if not self._megabytes or self._process is None:
+            return []
+        return ["nsenter", f"--target={self._process.pid}", "--user", "--mount", "--preserve-credentials"]
+
+    @property
+    def seen(self) -> Path:
+        """The state folder as this process finds it."""
+        if not self._megabytes or self._process is None:
+            return self.state
+        return Path(f"/proc/{self._process.pid}/root{self.state}")
 
     def kill(self) -> float:
         """Kills the serving process; the seconds until nothing that it had started is left."""
@@ -72,18 +108,21 @@ class Vertex:
 
     def submit(self, template: Path, *job_ids: str, **parameters: Any) -> None:
         given = json.dumps({"folder": str(self.marks), **parameters})
-        subprocess.run(
-            [sys.executable, "-c", _SUBMIT, str(self.state), str(template), given, *job_ids],
-            check=True,
-            capture_output=True,
-        )
+        command = [sys.executable, "-c", _SUBMIT, str(self.state), str(template), given, *job_ids]
+        subprocess.run([*self._inside(), *command], check=True, capture_output=True)
 
-    def records(self, kind: str, part: str = "") -> dict[str, bytes]:
-        """Payloads of the store by name, read without the process that serves it."""
-        path = self.state / "store.sqlite"
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            query = "SELECT name, payload FROM records WHERE kind = ? AND name LIKE ? ORDER BY sequence"
-            return dict(connection.execute(query, (kind, f"%{part}%")).fetchall())
+    def query(self, query: str, *values: str) -> list[list[Any]]:
+        """Asks the store, without the process that serves it."""
+        if self._megabytes:  # SQLite follows the link to the other root, and would look in this one
+            command = [sys.executable, "-c", _QUERY, str(self.state / "store.sqlite"), query, *values]
+            done = subprocess.run([*self._inside(), *command], check=True, capture_output=True)
+            return json.loads(done.stdout)
+        return _rows(self.state / "store.sqlite", query, *values)
+
+    def records(self, kind: str, part: str = "") -> dict[str, str]:
+        """Payloads of the store by name."""
+        query = "SELECT name, CAST(payload AS TEXT) FROM records WHERE kind = ? AND name LIKE ?"
+        return dict(self.query(f"{query} ORDER BY sequence", kind, f"%{part}%"))
 
     def tasks(self, job_id: str) -> dict[str, dict]:
         found = self.records("pipelineTask", f"/{job_id}/tasks/").values()
@@ -117,6 +156,11 @@ class Vertex:
         return found
 
 
+def _rows(path: Path, query: str, *values: str) -> list[list[Any]]:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
 def until(condition: Callable[[], bool], said: Callable[[], str], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -145,8 +189,8 @@ def outputs(tasks: Mapping[str, dict]) -> dict[str, Any]:
 def vertices(tmp_path: Path) -> Iterator[Callable[[str], Vertex]]:
     made: list[Vertex] = []
 
-    def make(name: str) -> Vertex:
-        made.append(Vertex(tmp_path / name))
+    def make(name: str, megabytes: int = 0) -> Vertex:
+        made.append(Vertex(tmp_path / name, megabytes))
         return made[-1]
 
     yield make

@@ -57,24 +57,19 @@ time.sleep(float(seconds))
 """
 
 
+def train(folder: str, seconds: float) -> dsl.PipelineTask:
+    """A custom job of one replica."""
+    container = {"image_uri": PYTHON, "command": ["python3", "-c", TRAIN], "args": [folder, seconds]}
+    machine = {"machine_type": "n1-standard-4"}
+    pool = {"machine_spec": machine, "replica_count": 1, "container_spec": container}
+    return CustomTrainingJobOp(display_name="train", worker_pool_specs=[pool])
+
+
 @dsl.pipeline(name="disturbed")
 def disturbed(folder: str, seconds: float, seconds_of_training: float):
     last = conclude(folder=folder, task=dsl.PIPELINE_TASK_ID_PLACEHOLDER)
     with dsl.ExitHandler(last):
-        CustomTrainingJobOp(
-            display_name="train",
-            worker_pool_specs=[
-                {
-                    "machine_spec": {"machine_type": "n1-standard-4"},
-                    "replica_count": 1,
-                    "container_spec": {
-                        "image_uri": PYTHON,
-                        "command": ["python3", "-c", TRAIN],
-                        "args": [folder, seconds_of_training],
-                    },
-                }
-            ],
-        ).set_display_name("Train")
+        train(folder, seconds_of_training)
         flaky = fail_twice(folder=folder, task=dsl.PIPELINE_TASK_ID_PLACEHOLDER, number=4)
         flaky.set_retry(num_retries=3, backoff_duration="0s")
         with dsl.ParallelFor([1, 2, 3, 4], parallelism=2) as item:

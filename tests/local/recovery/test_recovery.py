@@ -50,6 +50,7 @@ def test_killed_at_random_instants(vertices: Callable, template: Path) -> None:
     calm.stop()
     wanted = support.outputs(calm.tasks("calm"))
     assert len(calm.lines()) == 14  # each program of a task, and that of the job
+    _everything_is_kept(calm)
     chance = random.Random(_SEED)
     summary: dict[str, float] = dict.fromkeys(("kills", "runs", "ended tasks seen", "running tasks seen"), 0)
     longest = 0.0
@@ -84,6 +85,22 @@ def test_killed_at_random_instants(vertices: Callable, template: Path) -> None:
     assert len(vertex.records("artifact")) == summary["runs"] * len(calm.records("artifact"))
     summary["seconds until nothing was left"] = round(longest, 2)
     sys.stdout.write(f"\nkilled at random instants, seed {_SEED}: {json.dumps(summary)}\n")
+
+
+def _everything_is_kept(vertex) -> None:
+    """Log, executor input and output, exit code and times of each task."""
+    executors = {path: task for path, task in vertex.tasks("calm").items() if not task["isDag"]}
+    for path, task in executors.items():
+        assert task["exitCode"] == 0
+        assert task["createTime"] <= task["startTime"] <= task["endTime"]
+        folder = vertex.state / "storage" / task["folder"].removeprefix("gs://")
+        inputs = json.loads((folder / "executor_input.json").read_text())["inputs"]["parameterValues"]
+        assert inputs.items() <= task["inputs"]["parameters"].items()
+        assert Path(task["logPath"]).exists()
+        if path.endswith("mark"):
+            result = json.loads((folder / "executor_output.json").read_text())["parameterValues"]["Output"]
+            assert result == task["outputs"]["parameters"]["Output"]
+    assert executors["exit-handler-1/fail-twice"]["attempts"] == 3
 
 
 def _ended_jobs(vertex) -> set[str]:

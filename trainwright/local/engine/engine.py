@@ -80,7 +80,7 @@ class Engine:
         except BaseException:  # its state cannot be written
             self._forget(run.name)
             raise
-        self._executor.prepare(_works(run, spec, self._state))
+        self._executor.prepare(_works(run, spec, self._state), lambda: going.is_over)
 
     def resume(self, run: PipelineRun) -> None:
         """Goes on with a run that was interrupted; one that cannot go on any more has failed.

@@ -201,6 +201,9 @@ def configured(
     Raises:
         InputError: A quantity is none, or more than a step can have; or a placeholder stands for nothing.
     """
+    wanted = [name for name, item in component.input_parameters.items() if item.type == "TASK_CONFIG"]
+    if not wanted and container.resources == NO_RESOURCES:
+        return NO_RESOURCES, inputs
     values = {**inputs.defaults, **inputs.parameters}
 
     def sibling(other: str) -> Any:
@@ -212,7 +215,6 @@ def configured(
         resources = resolved_resources(container.resources, lambda text: resolved(text, names, sibling))
         own = resources if component.applies("RESOURCES") else NO_RESOURCES
         own.check(dialect)
-        wanted = [name for name, item in component.input_parameters.items() if item.type == "TASK_CONFIG"]
         if not wanted:
             return own, inputs
         config: dict[str, Any] = {}

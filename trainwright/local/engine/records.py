@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.local.engine.cache import entry
-from trainwright.local.engine.names import artifact_name, item_name, log_path, task_id, task_record
+from trainwright.local.engine.names import artifact_name, item_name, log_path, task_id, task_record, task_root
 from trainwright.local.engine.outcomes import FAILED_PRECONDITION, Artifact, Failure, Outcome, Outputs, State
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.plan import Kind, Node
@@ -18,13 +18,17 @@ Row = tuple[str, str, bytes]
 
 @dataclass(slots=True)
 class Times:
-    """When a task was created, started and ended (Unix seconds), and how often its process was started."""
+    """When a task was created, started and ended (Unix seconds), and how often its process was started.
+
+    `key` is its cache key, `exit_code` that of its last process: minus the signal, if one ended it.
+    """
 
     create: float
     start: float | None = None
     end: float | None = None
     attempts: int = 0
     key: str = ""
+    exit_code: int | None = None
 
 
 class Records:
@@ -108,6 +112,7 @@ class Ledger:
             content["endTime"],
             content["attempts"],
             content["cacheKey"] or "",
+            content.get("exitCode"),
         )
         if state is State.RUNNING and not content["isDag"]:
             self._interrupted.add(path)
@@ -139,9 +144,11 @@ class Ledger:
         times.attempts = attempt
         times.start = times.start or now
 
-    def keyed(self, path: str, key: str) -> None:
-        """Notes the task's cache key."""
-        self._times[path].key = key
+    def ended(self, path: str, key: str, exit_code: int | None) -> None:
+        """Notes the task's cache key, if it has one, and how its process ended, if there was one."""
+        times = self._times[path]
+        times.key = key or times.key
+        times.exit_code = exit_code
 
     def rows(self, nodes: Iterable[Node], now: float) -> list[Row]:
         """The rows to write for nodes that changed; none for what an earlier process wrote in full."""
@@ -183,6 +190,9 @@ class Ledger:
                 "artifacts": _names(node.outputs.artifacts),
             },
             "logPath": str(log_path(self._state, self._run, node.path)) if logged else None,
+            # Holds executor_input.json, executor_output.json and the outputs.
+            "folder": task_root(self._run, node.key, node.path) if logged else None,
+            "exitCode": times.exit_code,
             "cacheHit": node.state is State.SKIPPED,
             "cacheKey": times.key or None,
             "attempts": times.attempts,

@@ -117,6 +117,11 @@ class Run:
         while not asked.recorded.wait(0.2) and self._thread.is_alive():
             pass
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no further task is going to start."""
+        return self._plan.is_cancelled or not self._thread.is_alive()
+
     def close(self) -> None:
         """Stops without a trace: the run goes on when it is started again."""
         self._closed.set()
@@ -171,14 +176,13 @@ class Run:
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> Decision:
         path = attempt.path
+        self._ledger.ended(path, attempt.fingerprint, attempt.exit_code)
         if outcome.state is State.FAILED and attempt.task.retry and not attempt.cancelled.is_set():
             delay = attempt.task.retry.delay(attempt.number)
             if delay is not None and not self._plan.is_cancelled:
                 heapq.heappush(self._retries, (time.monotonic() + delay, path))
                 return self._plan.retried(path)
         del self._attempts[path]
-        if attempt.fingerprint:
-            self._ledger.keyed(path, attempt.fingerprint)
         return self._plan.finished(path, outcome)
 
     def _stop(self, recorded: threading.Event) -> Decision:

@@ -76,6 +76,7 @@ class Attempt:
 
     `number` counts from 1. `starts_anew` says that the task failed before, so that what it wrote must not be
     found again. `fingerprint` is the key under which a success is to be remembered, "" for none.
+    `exit_code` is that of its process, once it has ended.
     """
 
     run: PipelineRun
@@ -89,6 +90,7 @@ class Attempt:
     number: int = 1
     starts_anew: bool = False
     fingerprint: str = ""
+    exit_code: int | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     _running: Running | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -187,6 +189,7 @@ class TaskRunner:
             running.terminate()
             return failed(f"task {attempt.path!r} ran for 7 days, the limit of Vertex AI Pipelines")
         attempt.attach(None)
+        attempt.exit_code = outcome.exit_code
         if attempt.cancelled.is_set():  # a launcher that was told to stop exits with 0
             return _CANCELLED
         if outcome.exit_code != 0:

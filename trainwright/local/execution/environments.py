@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -226,7 +227,9 @@ def _link_kfp(site: Path) -> None:
 def _uv_options(installation: Installation) -> list[str]:
     options = [f"--default-index={url}" for url in installation.index_urls]
     options += [f"--index={url}" for url in installation.extra_index_urls]
-    options += [f"--allow-insecure-host={host}" for host in installation.trusted_hosts]
+    # kfp writes the whole address of an index there (kfp/dsl/component_factory.py, 2.17.0).
+    hosts = [urlsplit(host if "://" in host else f"//{host}").netloc for host in installation.trusted_hosts]
+    options += [f"--allow-insecure-host={host}" for host in hosts if host]
     options += [f"--find-links={place}" for place in installation.find_links]
     if installation.extra_index_urls:
         options.append("--index-strategy=unsafe-best-match")  # pip's: the best version of all indexes

@@ -135,8 +135,13 @@ class Executor:
         """
         runtime_of(image, understand(tuple(command)).program, self._images)
 
-    def prepare(self, works: Iterable[Work]) -> None:
-        """Begins to make environments and start fork servers for these works; does not wait, never fails."""
+    def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
+        """Begins to make environments and start fork servers for these works; does not wait, never fails.
+
+        Args:
+            works: What is going to be started.
+            is_over: Asked a few times a second; True when nobody is going to start them any more.
+        """
         seen = set()
         for work in works:
             command = understand((*work.command, *work.args))
@@ -146,7 +151,7 @@ class Executor:
                 if key not in seen:
                     seen.add(key)
                     with contextlib.suppress(RuntimeError):  # closed
-                        self._preparing.submit(self._prepare, work)
+                        self._preparing.submit(self._prepare, work, is_over)
 
     def warm(self) -> None:
         """Begins to start the fork server of lightweight components, so that the first task finds it."""
@@ -158,10 +163,10 @@ class Executor:
         with contextlib.suppress(ForkServerFailed, StartCancelled):
             self._server(place, bare=False)
 
-    def _prepare(self, work: Work) -> None:
+    def _prepare(self, work: Work, is_over: Callable[[], bool]) -> None:
         with contextlib.suppress(EnvironmentFailed, ForkServerFailed, StartCancelled):
             command = understand((*work.command, *work.args))
-            place = self._place(work.image, command, self._closed.is_set)
+            place = self._place(work.image, command, lambda: self._closed.is_set() or is_over())
             self._server(place, bare=self._is_bare(work))
 
     def start(self, work: Work, cancelled: threading.Event | None = None) -> Running:
