@@ -1,6 +1,7 @@
 """Versions in the model registry that a run put there."""
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from trainwright.vertex.runs import Artifact, Run
 
 MODEL_SCHEMA = "google.VertexModel"
+_MODEL_NAME = re.compile(r"projects/[^/]+/locations/[^/]+/models/[^/]+")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def registered(run: "Run") -> dict[str, Version]:
         if artifact.schema == MODEL_SCHEMA
     }
     found: dict[str, Version] = {}
-    for name in names:
+    for name in sorted(name for name in names if _MODEL_NAME.fullmatch(name)):
         with contextlib.suppress(UserError, Unreachable):
             found[name] = _version(name)
     return found
@@ -53,11 +55,9 @@ def registered(run: "Run") -> dict[str, Version]:
 
 def _version(name: str) -> Version:
     with google_errors(name):
-        from google.cloud import aiplatform
+        from google.cloud.aiplatform_v1.services.model_service import ModelServiceClient
 
-        location = name.split("/")[3] if name.count("/") >= 5 else None
-        client = aiplatform.gapic.ModelServiceClient(
-            client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"}
-        )
+        location = name.split("/")[3]
+        client = ModelServiceClient(client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"})
         model = client.get_model(name=name, timeout=60.0)
         return Version(name, model.display_name, model.version_id, tuple(model.version_aliases))

@@ -1,4 +1,5 @@
 import copy
+import copy
 import json
 
 import pytest
@@ -229,7 +230,7 @@ def test_a_damaged_spec_is_read_or_refused_in_one_line(spec, data):
         for key in path[:-1]:
             place = place[key]
         if data.draw(st.booleans()):
-            place[path[-1]] = data.draw(st.sampled_from(REPLACEMENTS))
+            place[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(REPLACEMENTS)))
         else:
             del place[path[-1]]
         if not isinstance(damaged, dict) or not damaged:

@@ -38,13 +38,7 @@ with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
     print(json.dumps(store.execute(query, values).fetchall()))
 """
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
-TASK__QUERY = """
-import json, sqlite3, sys
-path, query, *values = sys.argv[1:]
-with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
-    print(json.dumps(store.execute(query, values).fetchall()))
-"""
-ENDED = (*ENDED, "SKIPPED", "NOT_TRIGGERED")
+TASK_ENDED = (*ENDED, "SKIPPED", "NOT_TRIGGERED")
 
 
 class Vertex:
@@ -123,6 +117,10 @@ class Vertex:
         """Payloads of the store by name."""
         query = "SELECT name, CAST(payload AS TEXT) FROM records WHERE kind = ? AND name LIKE ?"
         return dict(self.query(f"{query} ORDER BY sequence", kind, f"%{part}%"))
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the store's records of a kind, whose payload may be no text."""
+        return [name for (name,) in self.query("SELECT name FROM records WHERE kind = ?", kind)]
 
     def tasks(self, job_id: str) -> dict[str, dict]:
         found = self.records("pipelineTask", f"/{job_id}/tasks/").values()

@@ -80,7 +80,7 @@ def test_killed_at_random_instants(vertices: Callable, template: Path) -> None:
         assert support.outputs(vertex.tasks(job_id)) == wanted
         lines = vertex.lines()
         assert {name: lines[name] for name in done} == done, "a task that had ended was run again"
-        assert len(vertex.records("customJob")) == summary["runs"], "a custom job was doubled"
+        assert len(vertex.names("customJob")) == summary["runs"], "a custom job was doubled"
         assert not vertex.processes()
     assert len(vertex.records("artifact")) == summary["runs"] * len(calm.records("artifact"))
     summary["seconds until nothing was left"] = round(longest, 2)
@@ -115,9 +115,9 @@ def test_killed_between_a_launchers_job_and_its_note(vertices: Callable, templat
     vertex = vertices("launched")
     vertex.start()
     vertex.submit(template, "launched", seconds=0.0, seconds_of_training=0.5)
-    while not vertex.records("customJob"):
+    while not vertex.names("customJob"):
         time.sleep(0.0005)
     vertex.kill()
     vertex.start()
     assert vertex.wait("launched") == "SUCCEEDED", vertex.run("launched")
-    assert len(vertex.records("customJob")) == 1
+    assert len(vertex.names("customJob")) == 1

@@ -207,10 +207,10 @@ def test_a_wire_started_from_a_clients_shell_does_not_chain_to_the_old_one(verte
 
 
 def test_a_port_in_use_is_named_and_stop_closes_the_doors(other_vertex):
-    vertex = other_vertex()
+    port = _two_free_ports()
+    vertex = other_vertex(port=port)
     vertex.wire.start()
     url = vertex.wire.environment()["https_proxy"]
-    port = urllib.parse.urlsplit(url).port
     with pytest.raises(OSError, match=f"127.0.0.1:{port} is in use") as caught:
         other_vertex(port=port).wire.start()
     assert caught.value.errno == errno.EADDRINUSE
@@ -233,3 +233,15 @@ def test_nothing_secret_can_be_read_by_others_and_the_authoritys_key_is_not_on_d
         "bundle.pem": 0o600,
     }
     assert "PRIVATE" not in (folder / "bundle.pem").read_text()
+
+
+def _two_free_ports() -> int:
+    """The first of two neighbours: the proxy takes it, the HTTP server the next one."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+    raise AssertionError("no two free ports")

@@ -140,7 +140,8 @@ class Run:
             self._abort(f"internal error: {type(error).__name__}: {error}")
         finally:
             if self._plan.root.state.is_final:
-                shutil.rmtree(self._workspace, ignore_errors=True)
+                succeeded = self._plan.root.state is State.SUCCEEDED
+                shutil.rmtree(self._workspace.parent if succeeded else self._workspace, ignore_errors=True)
             self._ended(self._run.name)
 
     def _step(self) -> None:
@@ -253,6 +254,8 @@ class Run:
         def work() -> None:
             outcome = self._runner.run(attempt, lambda: self._events.put(_Started(attempt)))
             self._events.put(_Ended(attempt, outcome))
+            if outcome.state is State.SUCCEEDED:  # after the report: it takes a millisecond
+                self._runner.clean(attempt)
 
         self._pool.submit(self._run.name, work)
 

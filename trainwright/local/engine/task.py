@@ -156,6 +156,13 @@ class TaskRunner:
             _logger.exception("task %s of %s", attempt.path, attempt.run.name)
             return failed(f"task {attempt.path!r} failed: {type(error).__name__}: {_line(error)}")
 
+    def clean(self, attempt: Attempt) -> None:
+        """Removes the working directory of a task that succeeded; that of another is left to look at."""
+        shutil.rmtree(self._scratch(attempt), ignore_errors=True)
+
+    def _scratch(self, attempt: Attempt) -> Path:
+        return self._state / "work" / attempt.run.job_id / task_id(attempt.run, attempt.path)
+
     def _import(self, attempt: Attempt, importer: Importer) -> Outcome:
         output = next(iter(attempt.component.output_artifacts), "artifact")
         name = artifact_name(attempt.run, attempt.path, output)
@@ -200,7 +207,6 @@ class TaskRunner:
             outputs = collect(run, attempt.path, component, content, planned, self._storage, work.scratch)
         except BadOutput as error:
             return failed(f"task {attempt.path!r} failed: {error}; log: {work.log_path}")
-        shutil.rmtree(work.scratch, ignore_errors=True)
         return Outcome(State.SUCCEEDED, outputs)
 
     def _work(self, attempt: Attempt, container: Container, content: Mapping[str, Any]) -> Work:
@@ -226,7 +232,7 @@ class TaskRunner:
             args=command.rendered(container.args),
             environment=environment,
             log_path=log_path(self._state, run, attempt.path),
-            scratch=self._state / "work" / run.job_id / task_id(run, attempt.path),
+            scratch=self._scratch(attempt),
         )
 
     def _error_of_job(self, content: Mapping[str, Any]) -> str:

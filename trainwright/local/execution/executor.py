@@ -77,9 +77,9 @@ class Executor:
         client_environment: Variables that let Google's clients reach local Vertex; read whenever a process
             starts.
         gcs_root: The folder that stands for `gs://`, one folder per bucket.
-        slots: How many processes may run at once that use the processor; the number of processors if None.
-            Launchers, and components that require the Vertex AI SDK, mostly wait for other works and take
-            none.
+        slots: How many processes may run at once that use the processor; one more than there are processors
+            if None. Launchers, and components that require the Vertex AI SDK, mostly wait for other works
+            and take none.
         images: What stands for images that are not known here: "python" or "host" by image.
 
     All methods may be called from any thread.
@@ -118,7 +118,8 @@ class Executor:
         self._unsafe: set[str] = set()
         self._show_gcs = True
         self._closed = threading.Event()
-        self._slots = Slots(slots or os.cpu_count() or 1)
+        # One more than processors: they would be idle while a task is prepared or its end is recorded.
+        self._slots = Slots(slots or (os.cpu_count() or 1) + 1)
         self._preparing = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         gcs_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -68,9 +68,9 @@ class TaskDetails:
             kept.is_loaded = True
         while kept.changed:
             name = kept.changed.pop()
-            record = self._store.read(name)
-            if record is not None:
-                self._keep(job, kept, name, record.json())
+            found = self._store.read(name)
+            if found is not None:
+                self._keep(job, kept, name, found.json())
             else:
                 kept.details.pop(name, None)
 

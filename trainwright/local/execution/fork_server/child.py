@@ -9,7 +9,6 @@ import runpy
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +90,8 @@ def _execute(argv: list[str]) -> int:
 
 def _component(source: str, arguments: list[str]) -> None:
     """What `python3 -m kfp.dsl.executor_main` does with the file that the component's shell line writes."""
-    path = Path(tempfile.mkdtemp(prefix="component-", dir=Path.cwd())) / "ephemeral_component.py"
+    path = Path.cwd() / f"component-{os.getpid()}" / "ephemeral_component.py"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_text(source, encoding="utf-8")
     executor_main = importlib.import_module("kfp.dsl.executor_main")
     sys.modules["__main__"] = executor_main  # multiprocessing looks for it by its name

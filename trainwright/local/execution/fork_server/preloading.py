@@ -4,10 +4,15 @@ import contextlib
 import gc
 import importlib
 import importlib.metadata
+import json
+import logging
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
+_EXECUTOR = "kfp.dsl.executor_main"
+_REHEARSED = "rehearsed_component"
 _GCPC = "google_cloud_pipeline_components.container."
 
 PROFILES = {
@@ -15,11 +20,11 @@ PROFILES = {
     "host": (),
     # Lightweight components: kfp's executor under _KFP_RUNTIME=true, which leaves kfp's client and compiler
     # out.
-    "component": ("kfp.dsl.executor_main",),
+    "component": (_EXECUTOR,),
     # Launchers of Google Cloud Pipeline Components, and components that use the Vertex AI SDK.
     "google": (
         "kfp",
-        "kfp.dsl.executor_main",
+        _EXECUTOR,
         "google.cloud.aiplatform",
         "google.cloud.storage",
         _GCPC + "preview.custom_job.remote_runner",
@@ -77,9 +82,31 @@ def preload(modules: list[str], excluded: set[str]) -> str | None:
     for name, constant in _SLEEPERS.items():
         if name in sys.modules:
             setattr(sys.modules[name], constant, _POLL_SECONDS)
+    if _EXECUTOR in modules and _EXECUTOR in sys.modules:
+        _rehearse()
     gc.collect()
     gc.freeze()
     return None
+
+
+def _rehearse() -> None:
+    """Runs a component that does nothing, so that children find compiled patterns and other caches made."""
+    arguments, path = sys.argv, list(sys.path)
+    with contextlib.suppress(BaseException), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{_REHEARSED}.py"
+        file.write_text(
+            "from kfp import dsl\nfrom kfp.dsl import *\ndef rehearsed(a: str) -> str:\n    return a\n"
+        )
+        inputs = {"parameterValues": {"a": ""}}
+        outputs = {"parameters": {"Output": {"outputFile": f"{folder}/a"}}, "outputFile": f"{folder}/output"}
+        given = json.dumps({"inputs": inputs, "outputs": outputs})
+        sys.argv = ["", "--component_module_path", str(file), "--executor_input", given]
+        sys.argv += ["--function_to_execute", "rehearsed"]
+        sys.modules[_EXECUTOR].executor_main()
+    sys.argv, sys.path[:] = arguments, path
+    sys.modules.pop(_REHEARSED, None)
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
 
 
 def modules_of(distribution: str) -> list[str]:
