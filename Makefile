@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance benchmark compile docs lint format lock clean
+.PHONY: help setup run test conformance benchmark kill-test compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 DATASET ?= churn
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
 
 setup: $(READY) ## make .venv from the hashed lock
 
@@ -48,6 +48,9 @@ conformance: $(READY) ## run the compiled pipelines of kubeflow/pipelines: one t
 
 benchmark: $(READY) ## the engine beside kfp.local: one table (some minutes)
 	$(BIN)/python benchmarks/engine.py
+
+kill-test: $(READY) ## kill -9 local Vertex at 50 random instants, compare with an undisturbed run (minutes)
+	TRAINWRIGHT_KILLS=$${TRAINWRIGHT_KILLS:-50} $(BIN)/python -m pytest -s tests/local/recovery -k random
 
 docs: $(READY) ## write docs/local-vertex.md anew
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md

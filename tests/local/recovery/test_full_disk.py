@@ -61,7 +61,8 @@ def test_a_run_waits_for_space_and_goes_on(vertices: Callable, tmp_path: Path) -
     state = vertex.wait("filling")
     tasks = vertex.tasks("filling").values()
     assert {task["state"] for task in tasks} <= {"SUCCEEDED", "FAILED", "NOT_TRIGGERED"}
-    assert state == "SUCCEEDED" or "No space left" in vertex.run("filling")["error"]["message"]
+    # The reason is not always there: the log that would hold it is on the same disk.
+    assert state == "SUCCEEDED" or "failed with exit code" in vertex.run("filling")["error"]["message"]
     vertex.submit(template, "again")
     assert vertex.wait("again") == "SUCCEEDED"
     assert vertex.query("PRAGMA integrity_check") == [["ok"]]
