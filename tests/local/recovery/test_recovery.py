@@ -1,6 +1,6 @@
 """kill -9 of local Vertex AI at random instants: nothing is lost, doubled, stuck or left behind.
 
-    TRAINWRIGHT_KILLS=50 python -m pytest -s tests/local/recovery/test_recovery.py -k random      (make kill-test)
+    TRAINWRIGHT_KILLS=50 python -m pytest -s tests/local/recovery/test_recovery.py -k random  # make kill-test
 
 TRAINWRIGHT_KILLS says how often, TRAINWRIGHT_SEED at which instants (1). What the instants hit depends on the
 machine, so this one is run by command, not with every change.
