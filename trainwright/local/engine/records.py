@@ -20,6 +20,7 @@ Row = tuple[str, str, bytes]
 class Times:
     """When a task was created, started and ended (Unix seconds), and how often its process was started.
 
+    `failed` of these `attempts` have failed; one more was interrupted by the end of the engine, or runs.
     `key` is its cache key, `exit_code` that of its last process: minus the signal, if one ended it.
     """
 
@@ -27,6 +28,7 @@ class Times:
     start: float | None = None
     end: float | None = None
     attempts: int = 0
+    failed: int = 0
     key: str = ""
     exit_code: int | None = None
 
@@ -95,7 +97,6 @@ class Ledger:
         self.outcomes: dict[str, Outcome] = {}
         self.begun: set[str] = set()
         self._written: set[str] = set()
-        self._interrupted: set[str] = set()
         results = Records(store)
         for record in store.list("pipelineTask", f"{run.name}/tasks/"):
             self._recall(record.json(), results)
@@ -111,11 +112,10 @@ class Ledger:
             content["startTime"],
             content["endTime"],
             content["attempts"],
+            content.get("failedAttempts", 0),
             content["cacheKey"] or "",
             content.get("exitCode"),
         )
-        if state is State.RUNNING and not content["isDag"]:
-            self._interrupted.add(path)
         if not state.is_final:
             return
         if content["isDag"] and state is not State.NOT_TRIGGERED:
@@ -135,8 +135,8 @@ class Ledger:
         A task that was running when its engine was killed goes on with what it had written; one that had
         failed and waited for its retry starts anew.
         """
-        attempts = self._times[path].attempts if path in self._times else 0
-        return (attempts, True) if path in self._interrupted else (attempts + 1, False)
+        times = self._times.get(path)
+        return (times.failed + 1, times.attempts > times.failed) if times else (1, False)
 
     def started(self, path: str, attempt: int, now: float) -> None:
         """Notes the start of the task's process."""
@@ -149,6 +149,10 @@ class Ledger:
         times = self._times[path]
         times.key = key or times.key
         times.exit_code = exit_code
+
+    def failed(self, path: str, attempt: int) -> None:
+        """Notes that an attempt has failed, and another is to follow."""
+        self._times[path].failed = attempt
 
     def rows(self, nodes: Iterable[Node], now: float) -> list[Row]:
         """The rows to write for nodes that changed; none for what an earlier process wrote in full."""
@@ -196,6 +200,7 @@ class Ledger:
             "cacheHit": node.state is State.SKIPPED,
             "cacheKey": times.key or None,
             "attempts": times.attempts,
+            "failedAttempts": times.failed,
             "resources": node.resources.record(),
         }
 

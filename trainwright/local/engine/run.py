@@ -1,5 +1,6 @@
 """One run: a thread that commits what the plan decides and hands ready tasks to the workers."""
 
+import contextlib
 import heapq
 import logging
 import queue
@@ -140,8 +141,9 @@ class Run:
             self._abort(f"internal error: {type(error).__name__}: {error}")
         finally:
             if self._plan.root.state.is_final:
-                succeeded = self._plan.root.state is State.SUCCEEDED
-                shutil.rmtree(self._workspace.parent if succeeded else self._workspace, ignore_errors=True)
+                shutil.rmtree(self._workspace, ignore_errors=True)
+                with contextlib.suppress(OSError):  # what failed tasks left is kept
+                    self._workspace.parent.rmdir()
             self._ended(self._run.name)
 
     def _step(self) -> None:
@@ -181,6 +183,7 @@ class Run:
         if outcome.state is State.FAILED and attempt.task.retry and not attempt.cancelled.is_set():
             delay = attempt.task.retry.delay(attempt.number)
             if delay is not None and not self._plan.is_cancelled:
+                self._ledger.failed(path, attempt.number)
                 heapq.heappush(self._retries, (time.monotonic() + delay, path))
                 return self._plan.retried(path)
         del self._attempts[path]

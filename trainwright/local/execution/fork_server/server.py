@@ -133,9 +133,10 @@ class Server:
         signal.signal(signal.SIGALRM, look)
         signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
         try:
-            return preloading.preload(modules, self._excluded)
+            unsafe = preloading.preload(modules, self._excluded)
+            self._is_ready = unsafe is None
+            return unsafe
         finally:
-            self._is_ready = True
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
