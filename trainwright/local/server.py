@@ -108,6 +108,7 @@ class LocalVertex:
 
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._closing.enter_context(_locked(self.state))
+        (self.state / "server.json").unlink(missing_ok=True)  # of one that was killed: its ports are gone
         _make_state(self.state)
         store = Store(self.state / "store.sqlite")
         self._closing.callback(store.close)
@@ -231,11 +232,13 @@ def _reason(error: sqlite3.DatabaseError, state: Path) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Writes a file for its owner only; others find the whole of it or none."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+    unfinished.replace(path)
 
 
 def main() -> None:
