@@ -79,7 +79,10 @@ class Environment(BaseModel):
 
 
 class Local(BaseModel):
-    """How local Vertex runs what it is given: `[local]` of `trainwright.toml`."""
+    """How local Vertex runs what it is given: `[local]` of `trainwright.toml`.
+
+    Its keys are those of `trainwright.local.options.Options`.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -129,13 +129,13 @@ def start_beside(state: Path, *, port: int = 0) -> dict[str, str]:
     """
     from trainwright.settings import find_local
 
-    images = find_local().images
+    chosen = find_local().model_dump_json()
     log = server_log(state)
     with _translated(state):
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         stream = log.open("ab")
     before = log.stat().st_size
-    options = ("--state", str(state), "--port", str(port), "--images", json.dumps(images))
+    options = ("--state", str(state), "--port", str(port), "--options", chosen)
     with stream:
         process = subprocess.Popen(
             # -P: what lies in the current folder must not be taken for a library.
@@ -235,13 +235,14 @@ def _start_inside(state: Path, *, resume: bool) -> "tuple[dict[str, str], LocalV
     """Starts a local Vertex AI in this process, unless another command is just starting one."""
     from trainwright.settings import find_local
 
-    images = find_local().images
+    chosen = find_local().model_dump()
     with _translated(state):
+        from trainwright.local.options import Options
         from trainwright.local.server import LocalVertex, StateInUse
 
         deadline = time.monotonic() + _START_SECONDS
         while True:
-            server = LocalVertex(state, images=images, resume=resume)
+            server = LocalVertex(state, options=Options(**chosen), resume=resume)
             try:
                 server.start()
                 _log_to(server_log(state))

@@ -16,11 +16,12 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from trainwright.local.options import Options
 from trainwright.local.store import Store
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LocalVertex:
     Args:
         state: The folder; made when absent, for its owner only.
         port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = any free ones.
-        images: What stands for container images that are not known here: "python" or "host" by image.
+        options: What the user chose; the defaults when absent.
         resume: Whether to go on with what had not ended; False serves who only wants to look.
         clock: What schedules go by; the computer's when absent.
 
@@ -63,14 +64,14 @@ class LocalVertex:
         state: Path,
         *,
         port: int = 0,
-        images: Mapping[str, str] | None = None,
+        options: Options | None = None,
         resume: bool = True,
         clock: "Clock | None" = None,
     ) -> None:
         self.state = state.absolute()
         self._resume = resume
         self._port = port
-        self._images = dict(images or {})
+        self._options = options or Options()
         self._clock = clock
         self._closing = contextlib.ExitStack()
         self._environment: dict[str, str] = {}
@@ -122,7 +123,7 @@ class LocalVertex:
             project=PROJECT_ID,
             project_number=PROJECT_NUMBER,
             client_environment=self._environment,
-            images=self._images,
+            options=self._options,
             clock=self._clock,
         )
         token = secrets.token_urlsafe(24)
@@ -167,12 +168,12 @@ def is_served(state: Path) -> bool:
         return False
 
 
-def serve(state: Path, *, port: int = 0, images: Mapping[str, str] | None = None) -> None:
+def serve(state: Path, *, port: int = 0, options: Options | None = None) -> None:
     """Serves until SIGTERM or SIGINT; the arguments are those of `LocalVertex`."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with LocalVertex(state, port=port, images=images):
+    with LocalVertex(state, port=port, options=options):
         ended.wait()
 
 
@@ -242,18 +243,18 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """`python -m trainwright.local.server --state DIR [--port N] [--images JSON]`."""
+    """`python -m trainwright.local.server --state DIR [--port N] [--options JSON]`."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Serve a local Vertex AI until SIGTERM.")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--images", type=json.loads, default={}, help="what stands for images, by image")
+    parser.add_argument("--options", type=json.loads, default={}, help="as in [local] of trainwright.toml")
     arguments = parser.parse_args()
     logging.raiseExceptions = False  # on a full disk the log cannot be written, which must not fill it more
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        serve(arguments.state, port=arguments.port, images=arguments.images)
+        serve(arguments.state, port=arguments.port, options=Options(**arguments.options))
     except (StateInUse, WrongStateVersion, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2) from None

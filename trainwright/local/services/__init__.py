@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
+from trainwright.local.options import Options
 from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
@@ -30,7 +31,7 @@ class Services:
         project: Id of the project.
         project_number: Number of the project, which stands in resource names.
         client_environment: Variables for the processes of tasks and replicas; may be filled until `resume`.
-        images: What stands for container images that are not known here: "python" or "host" by image.
+        options: What the user chose; the defaults when absent.
         clock: What schedules go by; the computer's when absent.
     """
 
@@ -42,11 +43,15 @@ class Services:
         project: str,
         project_number: str,
         client_environment: Mapping[str, str],
-        images: Mapping[str, str] | None = None,
+        options: Options | None = None,
         clock: Clock | None = None,
     ) -> None:
+        options = options or Options()
         self._executor = Executor(
-            state=state, client_environment=client_environment, gcs_root=state / "storage", images=images
+            state=state,
+            client_environment=client_environment,
+            gcs_root=state / "storage",
+            images=options.images,
         )
         self._engine = Engine(store=store, executor=self._executor, state=state)
         self._training = Training(store=store, executor=self._executor, state=state)

@@ -1,0 +1,15 @@
+"""What the user may choose about a local Vertex AI: plain values that every room may read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices, with their defaults; the keys of `[local]` in `trainwright.toml` are the same.
+
+    Attributes:
+        images: What stands for container images that are not known here: "python" or "host" by image.
+    """
+
+    images: Mapping[str, str] = field(default_factory=dict)
