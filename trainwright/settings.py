@@ -89,6 +89,8 @@ class Local(BaseModel):
     images: dict[str, Literal["python", "host"]] = {}
     """What stands for container images that it does not know: `python` is an environment with the packages
     that the command installs, `host` this machine's shell and programs."""
+    runtime: Literal["process", "docker", "podman"] = "process"
+    """Whether tasks run as processes of this machine, or in their images by a container engine."""
 
 
 def state_folder() -> Path:

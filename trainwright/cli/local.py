@@ -9,6 +9,13 @@ import click
 
 from trainwright.errors import UserError
 
+RUNTIME = click.option(
+    "--runtime",
+    type=click.Choice(("process", "docker", "podman")),
+    help="What tasks run in on local Vertex: processes of this machine, or their images in a container"
+    " engine; `runtime` of [local] in trainwright.toml unless given.",
+)
+
 
 @click.group()
 def local() -> None:
@@ -24,9 +31,10 @@ def local() -> None:
     type=click.IntRange(1, 65534),
     help="The first of the two ports that it takes on 127.0.0.1; any free ones unless given.",
 )
-def up(port: int | None) -> None:
+@RUNTIME
+def up(port: int | None, runtime: str | None) -> None:
     """Start local Vertex as a process of its own, which goes on with every run that had not ended."""
-    from trainwright.cli.session import server_process, start_beside
+    from trainwright.cli.session import check_runtime, server_process, start_beside
 
     state = _state()
     process = server_process(state)
@@ -36,9 +44,10 @@ def up(port: int | None) -> None:
                 f"--port {port}: local Vertex is up already for {state} (process {process}):"
                 " run `trainwright local down` first"
             )
+        check_runtime(state, runtime)
         click.echo(f"local Vertex is up already for {state} (process {process})")
         return
-    start_beside(state, port=port or 0)
+    start_beside(state, port=port or 0, runtime=runtime)
     click.echo(f"local Vertex is up for {state} (process {server_process(state)})")
     click.echo('for a shell, a notebook or another tool: eval "$(trainwright local env)"')
 

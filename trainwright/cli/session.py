@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainwright.cli.output import note
 from trainwright.errors import UserError
@@ -54,7 +54,9 @@ class Session:
 
 
 @contextlib.contextmanager
-def vertex(environment: "Environment", *, outlive: bool = False, resume: bool = True) -> Iterator[Session]:
+def vertex(
+    environment: "Environment", *, outlive: bool = False, resume: bool = True, runtime: str | None = None
+) -> Iterator[Session]:
     """Makes sure that the environment's Vertex AI answers, while the context lasts.
 
     A local one that is up for the state folder already is used as it is; else one is started inside this
@@ -64,10 +66,13 @@ def vertex(environment: "Environment", *, outlive: bool = False, resume: bool = 
         environment: From `trainwright.settings`.
         outlive: Whether what is begun must go on after the command: then a local one is started beside it.
         resume: Whether one that is started inside this command goes on with runs that had not ended.
+        runtime: What tasks run in, in place of what `trainwright.toml` says; of a local one only.
 
     Raises:
-        UserError: Local Vertex cannot be started.
+        UserError: Local Vertex cannot be started, or is up with another runtime.
     """
+    if runtime is not None and not environment.is_local:
+        raise UserError(f"--runtime {runtime}: found --env {environment.name}, expected --env local")
     if not environment.is_local:
         if _CLIENT_OF_LOCAL in os.environ:
             raise UserError(
@@ -82,11 +87,13 @@ def vertex(environment: "Environment", *, outlive: bool = False, resume: bool = 
     with _client(state) as clients:
         variables = connect(state)
         server = None
+        if variables is not None:
+            check_runtime(state, runtime)
         if variables is None and outlive:
-            variables = start_beside(state)
+            variables = start_beside(state, runtime=runtime)
             note(f"local Vertex is up for {state} (`trainwright local down` stops it)")
         elif variables is None:
-            variables, server = _start_inside(state, resume=resume)
+            variables, server = _start_inside(state, resume=resume, runtime=runtime)
         os.environ.update(variables)
         if server is None:
             yield Session(environment, state)
@@ -114,12 +121,13 @@ def connect(state: Path) -> dict[str, str] | None:
         return connect_to(state)
 
 
-def start_beside(state: Path, *, port: int = 0) -> dict[str, str]:
+def start_beside(state: Path, *, port: int = 0, runtime: str | None = None) -> dict[str, str]:
     """Starts a local Vertex AI as a process of its own, and waits until it answers.
 
     Args:
         state: The state folder; the process's log is `logs/server.log` in it.
         port: The first of the two ports that it takes on 127.0.0.1; 0 for any free ones.
+        runtime: What tasks run in, in place of what `trainwright.toml` says.
 
     Returns:
         The variables with which clients reach it.
@@ -127,9 +135,7 @@ def start_beside(state: Path, *, port: int = 0) -> dict[str, str]:
     Raises:
         UserError: It did not start; the line says why and where its log is.
     """
-    from trainwright.settings import find_local
-
-    chosen = find_local().model_dump_json()
+    chosen = json.dumps(_chosen(runtime))
     log = server_log(state)
     with _translated(state):
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -189,6 +195,23 @@ def server_process(state: Path) -> int | None:
         return None  # it has just stopped
 
 
+def check_runtime(state: Path, runtime: str | None) -> None:
+    """Makes sure that the local Vertex AI that is up runs tasks as this command asks; None asks nothing.
+
+    Raises:
+        UserError: It runs them otherwise.
+    """
+    if runtime is None:
+        return
+    with contextlib.suppress(FileNotFoundError):  # it has just stopped
+        found = json.loads((state / "server.json").read_text())["runtime"]
+        if found != runtime:
+            raise UserError(
+                f"--runtime {runtime}: local Vertex is up for {state} with runtime {found!r}:"
+                " run `trainwright local down` first"
+            )
+
+
 def server_log(state: Path) -> Path:
     """Where a local Vertex AI of a state folder writes what it has to say itself."""
     return state / "logs" / "server.log"
@@ -231,11 +254,19 @@ def _wait_for_other_clients(clients: int) -> None:
         fcntl.flock(clients, fcntl.LOCK_EX)
 
 
-def _start_inside(state: Path, *, resume: bool) -> "tuple[dict[str, str], LocalVertex | None]":
-    """Starts a local Vertex AI in this process, unless another command is just starting one."""
+def _chosen(runtime: str | None) -> dict[str, Any]:
+    """The options of a local Vertex AI that is to be started: the settings', and those of this command."""
     from trainwright.settings import find_local
 
-    chosen = find_local().model_dump()
+    settings = find_local().model_dump()
+    return settings if runtime is None else {**settings, "runtime": runtime}
+
+
+def _start_inside(
+    state: Path, *, resume: bool, runtime: str | None
+) -> "tuple[dict[str, str], LocalVertex | None]":
+    """Starts a local Vertex AI in this process, unless another command is just starting one."""
+    chosen = _chosen(runtime)
     with _translated(state):
         from trainwright.local.options import Options
         from trainwright.local.server import LocalVertex, StateInUse
@@ -249,6 +280,7 @@ def _start_inside(state: Path, *, resume: bool) -> "tuple[dict[str, str], LocalV
             except StateInUse:
                 variables = connect(state)
                 if variables is not None:
+                    check_runtime(state, runtime)
                     return variables, None
                 if time.monotonic() > deadline:
                     raise

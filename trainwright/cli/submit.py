@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainwright.cli.local import RUNTIME
 from trainwright.cli.output import Output, note
 from trainwright.errors import TaskFailed, UserError
 
@@ -49,6 +50,7 @@ _ARGUMENTS = [
     click.option("--label", "labels", multiple=True, metavar="K=V", help="A label of the run."),
     click.option("--no-cache", is_flag=True, help="Run every task, whatever the cache holds."),
     click.option("--json", "as_json", is_flag=True, help="Standard output is one JSON object of the run."),
+    RUNTIME,
 ]
 
 
@@ -122,6 +124,7 @@ def _submit(
     labels: tuple[str, ...],
     no_cache: bool,
     as_json: bool,
+    runtime: str | None,
 ) -> None:
     from trainwright.cli.session import vertex
     from trainwright.compiling.parameters import resolve, resolve_artifacts
@@ -140,7 +143,7 @@ def _submit(
     )
     for remark in pipeline.notes:
         note(f"note: {remark}")
-    with vertex(where, outlive=not wait) as session:
+    with vertex(where, outlive=not wait, runtime=runtime) as session:
         job = _create(request, session)
         if wait:
             _follow(job, output, session)

@@ -10,6 +10,9 @@ class Options:
 
     Attributes:
         images: What stands for container images that are not known here: "python" or "host" by image.
+        runtime: "process" runs tasks and replicas as processes of this machine; "docker" or "podman" in their
+            images, but for those that `images` names.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
+    runtime: str = "process"

@@ -143,9 +143,8 @@ class LocalVertex:
         self._environment.update(wire.environment())
         if self._resume:
             services.resume()
-        _write_private(
-            self.state / "server.json", json.dumps({"pid": os.getpid(), "environment": self._environment})
-        )
+        known = {"pid": os.getpid(), "runtime": self._options.runtime, "environment": self._environment}
+        _write_private(self.state / "server.json", json.dumps(known))
         self._closing.callback((self.state / "server.json").unlink, missing_ok=True)
 
 

@@ -2,8 +2,8 @@
 
     TRAINWRIGHT_KILLS=50 python -m pytest -s tests/local/recovery/test_recovery.py -k random  # make kill-test
 
-TRAINWRIGHT_KILLS says how often, TRAINWRIGHT_SEED at which instants (1). What the instants hit depends on the
-machine, so this one is run by command, not with every change.
+TRAINWRIGHT_KILLS says how often (5, with every change), TRAINWRIGHT_SEED at which instants (1). What the
+instants hit depends on the machine.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from types import ModuleType
 import pytest
 
 _HERE = Path(__file__).parent
-_KILLS = int(os.environ.get("TRAINWRIGHT_KILLS", "0"))
+_KILLS = int(os.environ.get("TRAINWRIGHT_KILLS", "5"))
 _SEED = int(os.environ.get("TRAINWRIGHT_SEED", "1"))
 _KILLS_A_RUN = 5
 _PARAMETERS = {"seconds": 0.3, "seconds_of_training": 0.8}
@@ -40,7 +40,6 @@ def template(tmp_path: Path) -> Path:
     return support.compiled(_module("disturbed_pipeline").disturbed, tmp_path)
 
 
-@pytest.mark.skipif(not _KILLS, reason="TRAINWRIGHT_KILLS is not set: `make kill-test`")
 @pytest.mark.timeout(120 + 20 * _KILLS)
 def test_killed_at_random_instants(vertices: Callable, template: Path) -> None:
     calm = vertices("calm")

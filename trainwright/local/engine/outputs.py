@@ -32,7 +32,7 @@ def collect(
     executor_input: Mapping[str, Any],
     artifacts: Mapping[str, Artifact],
     storage: Path,
-    scratch: Path,
+    scratch: Path | None,
 ) -> Outputs:
     """The outputs of a task.
 
@@ -43,7 +43,8 @@ def collect(
         executor_input: Says where they were to be written.
         artifacts: The artifacts as they were planned.
         storage: The folder in which each bucket is a folder.
-        scratch: The task's working directory, which a relative custom path starts from.
+        scratch: The task's working directory, which a relative custom path starts from; None if it ran in a
+            container, whose files are gone.
 
     Raises:
         BadOutput: An output cannot be had.
@@ -119,7 +120,7 @@ def _items(written: Any, name: str) -> list[dict[str, Any]]:
     return items
 
 
-def _artifact(planned: Artifact, found: Mapping[str, Any], storage: Path, scratch: Path) -> Artifact:
+def _artifact(planned: Artifact, found: Mapping[str, Any], storage: Path, scratch: Path | None) -> Artifact:
     try:
         metadata = normalise({**planned.metadata, **(found.get("metadata") or {})})
     except (TypeError, WrongType) as error:
@@ -134,7 +135,12 @@ def _artifact(planned: Artifact, found: Mapping[str, Any], storage: Path, scratc
         schema_version=kind.get("schemaVersion") or planned.schema_version,
     )
     custom = found.get("customPath") or found.get("custom_path")
-    if custom:
+    if custom and scratch is None:
+        raise BadOutput(
+            f"artifact {artifact.display_name!r}: its custom path {str(custom)!r} is in the container, which"
+            " is not copied from: write to artifact.path instead"
+        )
+    if custom and scratch is not None:
         _copy(scratch / str(custom), artifact, storage)
     return artifact
 

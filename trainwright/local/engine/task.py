@@ -203,8 +203,9 @@ class TaskRunner:
             said = self._error_of_job(content) or outcome.said
             return failed(_reason(attempt.path, outcome.exit_code, said, work.log_path))
         planned = output_artifacts(run, attempt.task.key, attempt.path, component)
+        scratch = None if running.in_container else work.scratch
         try:
-            outputs = collect(run, attempt.path, component, content, planned, self._storage, work.scratch)
+            outputs = collect(run, attempt.path, component, content, planned, self._storage, scratch)
         except BadOutput as error:
             return failed(f"task {attempt.path!r} failed: {error}; log: {work.log_path}")
         return Outcome(State.SUCCEEDED, outputs)

@@ -19,8 +19,9 @@ from trainwright.local.execution.commands import (
     PlainCommand,
     understand,
 )
+from trainwright.local.execution.containers import Container, Containers, NoContainerEngine
 from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
-from trainwright.local.execution.images import Runtime, UnknownImage, runtime_of
+from trainwright.local.execution.images import Runtime, UnknownImage, is_mapped, runtime_of
 from trainwright.local.execution.overlay import Overlay, Overlays
 from trainwright.local.execution.running import Running, Work
 from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
@@ -62,6 +63,7 @@ class _Place:
     profile: str
     preloads: tuple[str, ...]
     takes_slot: bool
+    in_container: bool = False
 
     @property
     def server_interpreter(self) -> Path:
@@ -81,10 +83,12 @@ class Executor:
             if None. Launchers, and components that require the Vertex AI SDK, mostly wait for other works
             and take none.
         images: What stands for images that are not known here: "python" or "host" by image.
+        runtime: "process", or the container engine ("docker", "podman") that runs every image but those.
 
     All methods may be called from any thread.
 
     Raises:
+        NoContainerEngine: (an OSError) `runtime` names an engine that is not there.
         RuntimeError: This is not Linux, whose process control keeps the promise that nothing is left running.
         ProcessesLeft: Processes of an earlier executor of the same folder do not end.
     """
@@ -97,6 +101,7 @@ class Executor:
         gcs_root: Path,
         slots: int | None = None,
         images: Mapping[str, str] | None = None,
+        runtime: str = "process",
     ) -> None:
         if sys.platform != "linux":
             raise RuntimeError(
@@ -123,6 +128,8 @@ class Executor:
         self._preparing = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         gcs_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_contained = runtime != "process"
+        self._containers = Containers(runtime, state=state, gcs_root=gcs_root) if is_contained else None
 
     def check(self, image: str, command: Iterable[str]) -> None:
         """Says before anything is started whether an image has a counterpart here.
@@ -134,7 +141,11 @@ class Executor:
         Raises:
             UnknownImage: It has none.
         """
-        runtime_of(image, understand(tuple(command)).program, self._images)
+        if not self._runs_in_container(image):
+            runtime_of(image, understand(tuple(command)).program, self._images)
+
+    def _runs_in_container(self, image: str) -> bool:
+        return self._containers is not None and not is_mapped(image, self._images)
 
     def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
         """Begins to make environments and start fork servers for these works; does not wait, never fails.
@@ -145,6 +156,8 @@ class Executor:
         """
         seen = set()
         for work in works:
+            if self._runs_in_container(work.image):
+                continue
             command = understand((*work.command, *work.args))
             with contextlib.suppress(UnknownImage):
                 runtime, installations = self._needs(work.image, command)
@@ -209,6 +222,9 @@ class Executor:
             servers = list(self._servers.values())
         for server in servers:
             server.close()
+        if self._containers is not None:
+            with contextlib.suppress(NoContainerEngine):  # its containers have ended with it
+                self._containers.remove_all()
         self._lock_of_processes.close()
 
     def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
@@ -217,6 +233,9 @@ class Executor:
         return runtime, of_image + command.installations
 
     def _place(self, image: str, command: Command, is_over: Callable[[], bool]) -> _Place:
+        if self._runs_in_container(image):
+            waits = isinstance(command.program, Launcher) or _SDK in distributions(command.installations)
+            return _Place(Path(sys.executable), "host", (), takes_slot=not waits, in_container=True)
         runtime, installations = self._needs(image, command)
         # A shell on this machine gets the running environment too: its `pip` must have somewhere harmless
         # to go.
@@ -297,14 +316,31 @@ class Executor:
         work.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         work.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         work.log_path.touch(mode=0o600)
+        if self._containers is not None and place.in_container:
+            return self._contain(work, place, self._containers)
         overlay = self._overlays.take(place.interpreter)
         try:
-            running = self._fork(work, command, place, overlay)
+            running = self._fork(work, place, self._request(work, command, place, overlay))
         except BaseException:
             self._overlays.give_back(overlay)
             raise
         running.when_ended(lambda: self._end(place, overlay))
         return running
+
+    def _contain(self, work: Work, place: _Place, containers: Containers) -> Running:
+        container = containers.of(work, {"PYTHONUNBUFFERED": "1", **self._client_environment})
+        environment = {**self._inherited(), **containers.client_environment(), **container.environment}
+        request = {"argv": list(container.argv), "environment": environment}
+        running = self._fork(work, place, request)
+        running.in_container = True
+        running.when_ended(lambda: self._end_container(place, container, containers))
+        return running
+
+    def _end_container(self, place: _Place, container: Container, containers: Containers) -> None:
+        if place.takes_slot:
+            self._slots.give()
+        with contextlib.suppress(RuntimeError):  # closed: the next start removes it
+            self._preparing.submit(containers.remove, container.name)
 
     def _end(self, place: _Place, overlay: Overlay) -> None:
         if place.takes_slot:
@@ -313,21 +349,20 @@ class Executor:
             with contextlib.suppress(RuntimeError):  # closed: the next start removes it
                 self._preparing.submit(shutil.rmtree, overlay.folder, ignore_errors=True)
 
-    def _fork(self, work: Work, command: Command, place: _Place, overlay: Overlay) -> Running:
-        request = {
-            "directory": str(work.scratch.resolve()),
-            "log": str(work.log_path.resolve()),
-            "environment": self._environment(work, place, overlay),
-            **_program(command.program, overlay),
-        }
+    def _request(self, work: Work, command: Command, place: _Place, overlay: Overlay) -> dict:
+        environment = self._environment(work, place, overlay)
         if isinstance(command.program, Component):
-            request["environment"]["_KFP_RUNTIME"] = "true"  # as the component's shell line says
+            environment["_KFP_RUNTIME"] = "true"  # as the component's shell line says
+        return {"environment": environment, **_program(command.program, overlay)}
+
+    def _fork(self, work: Work, place: _Place, request: dict) -> Running:
+        where = {"directory": str(work.scratch.resolve()), "log": str(work.log_path.resolve())}
         for attempt in range(3):
             try:
                 server = self._server(place, bare=self._is_bare(work))
-                if attempt == 0 and not server.shows_gcs:
+                if attempt == 0 and not server.shows_gcs and not place.in_container:
                     self._note_missing_gcs(work)
-                return server.start(request, work.log_path)
+                return server.start(request | where, work.log_path)
             except ForkServerFailed as error:
                 failure = error  # it was retired or killed between the two lines: once more with another
         raise EnvironmentFailed(str(failure))
@@ -341,14 +376,17 @@ class Executor:
                     " use kfp artifacts or a Cloud Storage client instead\n"
                 )
 
-    def _base_environment(self) -> dict[str, str]:
+    def _inherited(self) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
         }
         # A home of its own: no credentials or settings of the user's clients are found there.
-        return {**inherited, "HOME": str(self._home), **_DEFAULTS, **self._client_environment}
+        return {**inherited, "HOME": str(self._home)}
+
+    def _base_environment(self) -> dict[str, str]:
+        return {**self._inherited(), **_DEFAULTS, **self._client_environment}
 
     def _environment(self, work: Work, place: _Place, overlay: Overlay) -> dict[str, str]:
         environment = {**self._base_environment(), **work.environment}

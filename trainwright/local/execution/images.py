@@ -81,7 +81,7 @@ def runtime_of(
         ValueError: `images` maps it to another word.
     """
     name = _without_tag(image)
-    mapped = images.get(image, images.get(name))
+    mapped = _mapped(image, images)
     if mapped is not None:
         if mapped not in ("python", "host"):
             raise ValueError(f"images: {image!r} is mapped to {mapped!r}; expected 'python' or 'host'")
@@ -98,6 +98,15 @@ def runtime_of(
         version = f"{prebuilt['major']}.{prebuilt['minor']}.*"
         return "python", (f"{framework}=={version}", *_PREBUILT_CONTENTS)
     return _by_command(image, name, program.words), ()
+
+
+def is_mapped(image: str, images: Mapping[str, str]) -> bool:
+    """Whether the user has said what stands for an image; arguments as of `runtime_of`."""
+    return _mapped(image, images) is not None
+
+
+def _mapped(image: str, images: Mapping[str, str]) -> str | None:
+    return images.get(image, images.get(_without_tag(image)))
 
 
 def _by_command(image: str, name: str, words: tuple[str, ...]) -> Runtime:
@@ -118,9 +127,10 @@ def _by_command(image: str, name: str, words: tuple[str, ...]) -> Runtime:
                 return "host"
             reason = f"this machine has no {program!r}"
     raise UnknownImage(
-        f"image {image!r} cannot be run here: there is no container engine, and {reason};"
+        f"image {image!r} cannot be run here: no container engine is used, and {reason};"
         f' map it in trainwright.toml: [local] images = {{ "{name}" = "python" }},'
-        ' or "host" for this machine\'s shell; then start local Vertex again'
+        ' or "host" for this machine\'s shell, or run it in Docker (--runtime docker);'
+        " then start local Vertex again"
     )
 
 

@@ -69,6 +69,7 @@ class Running:
     """A process that was started. All methods may be called from any thread.
 
     `pid` is its process id, and that of its group; 0 for the instant until the fork server has said it.
+    `in_container` says that it sees other files than this machine's.
 
     Args:
         log_path: Where it writes.
@@ -78,6 +79,7 @@ class Running:
     def __init__(self, log_path: Path, terminate: Callable[[float], None]) -> None:
         self.log_path = log_path
         self.pid = 0
+        self.in_container = False
         self._log_start = log_path.stat().st_size if log_path.exists() else 0
         self._terminate = terminate
         self._lock = threading.Lock()

@@ -52,6 +52,7 @@ class Services:
             client_environment=client_environment,
             gcs_root=state / "storage",
             images=options.images,
+            runtime=options.runtime,
         )
         self._engine = Engine(store=store, executor=self._executor, state=state)
         self._training = Training(store=store, executor=self._executor, state=state)
