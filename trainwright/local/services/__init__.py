@@ -6,6 +6,7 @@ from pathlib import Path
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
+from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
@@ -74,7 +75,7 @@ class Services:
             clock=clock or SystemClock(),
         )
         self.by_name: dict[str, object] = {
-            "JobService": self._custom_jobs,
+            "JobService": Combined(self._custom_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
             "MetadataService": Metadata(

@@ -9,17 +9,16 @@ ever asked for is given to the next one that creates the same.
 
 import threading
 import time
-from typing import Any
-
-from google.cloud import aiplatform_v1 as v1
+from typing import Any, TypeVar
 
 from trainwright.local.store import Store
 
+Job = TypeVar("Job", bound=Any)
 _LAUNCHER = "google-cloud-pipeline-components"
 
 
 class Launched:
-    """Which custom jobs launchers know.
+    """Which jobs of one kind launchers know.
 
     Args:
         store: Remembers it (kind "launched").
@@ -43,7 +42,7 @@ class Launched:
             self._known.add(name)
             self._store.write(f"{name}/launched", "launched", b"")
 
-    def lost(self, job: v1.CustomJob, jobs: list[v1.CustomJob], context: Any) -> v1.CustomJob | None:
+    def lost(self, job: Job, jobs: list[Job], context: Any) -> Job | None:
         """A job that a launcher of an earlier process has created and that nobody knows; once each.
 
         Args:
@@ -64,6 +63,9 @@ class Launched:
         return None
 
 
-def _request(job: v1.CustomJob) -> tuple[Any, ...]:
+def _request(job: Any) -> Any:
     """What a launcher sets; its labels hold the run's id."""
-    return job.display_name, job.job_spec, dict(job.labels), job.encryption_spec
+    request = type(job)(job)
+    for field in ("name", "create_time", "update_time"):
+        type(job).pb(request).ClearField(field)
+    return request

@@ -5,27 +5,26 @@ A job is stored as it was created. What became of it is written by the engine (a
 """
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import Any
 
-from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument
+from google.api_core.exceptions import AlreadyExists, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2, json_format
 
 from trainwright.local.engine import Engine, PipelineRun
+from trainwright.local.services.jobs import Jobs, has_ended
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_nodes import artifact_message
 from trainwright.local.services.metadata_runs import has_execution, job_contexts, task_execution
 from trainwright.local.services.names import Project, checked_id, location_of
-from trainwright.local.services.operations import Operations, run_record
-from trainwright.local.services.resources import Resources, timestamp
+from trainwright.local.services.operations import Operations
+from trainwright.local.services.resources import timestamp
 from trainwright.local.services.task_details import TaskDetails
 from trainwright.local.store import Store
 
 _STAMP = "%Y%m%d%H%M%S"
 _SCHEDULED_ID = "schedule-0-19700101000000"  # of a run that is only checked
-_TERMINAL = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 
 
 class PipelineJobs:
@@ -40,18 +39,18 @@ class PipelineJobs:
         self._project = project
         self._lineage = lineage
         self._details = TaskDetails(store, self._task)
-        self._jobs: Resources[v1.PipelineJob] = Resources(
-            store, "pipelineJob", v1.PipelineJob, self._presented
-        )
-        self._summaries: Resources[v1.PipelineJob] = Resources(
-            store, "pipelineJob", v1.PipelineJob, self._summarized
+        self._jobs: Jobs[v1.PipelineJob] = Jobs(
+            store=store,
+            operations=operations,
+            project=project,
+            message_type=v1.PipelineJob,
+            first_state=v1.PipelineState.PIPELINE_STATE_PENDING,
         )
 
     def resume(self) -> None:
         """Goes on with every job that had not ended when the process before this one did."""
-        for job in self._jobs.all("projects/"):
-            if run_record(self._store, job.name).get("state", "") not in _TERMINAL:
-                self._engine.resume(self._run(job))
+        for job in self._jobs.unfinished():
+            self._engine.resume(self._run(job))
 
     def create_pipeline_job(self, request: v1.CreatePipelineJobRequest, context: Any) -> v1.PipelineJob:
         """Checks, records and starts a run.
@@ -62,9 +61,9 @@ class PipelineJobs:
         """
         job_id = checked_id(request.pipeline_job_id, "pipeline_job_id")
         job, run = self._checked(request, job_id, schedule="")
-        self._record(job)
+        self._jobs.record(job)
         self._engine.start(run)
-        return self._presented(job)
+        return self._detailed(job)
 
     def check(self, request: v1.CreatePipelineJobRequest) -> None:
         """Checks a request as `create_pipeline_job` does, and creates nothing.
@@ -87,7 +86,7 @@ class PipelineJobs:
         """
         job, run = self._checked(request, _scheduled_id(schedule, time), schedule=schedule)
         try:
-            self._record(job)
+            self._jobs.record(job)
         except AlreadyExists:  # from a process that was killed then; `resume` goes on with it
             return
         self._engine.start(run)
@@ -96,29 +95,25 @@ class PipelineJobs:
         """How many runs of a schedule are in a state that is not final."""
         parent, _, schedule_id = schedule.partition("/schedules/")
         records = self._store.list("run", f"{parent}/pipelineJobs/schedule-{schedule_id}-")
-        return sum(record.json()["state"] not in _TERMINAL for record in records)
+        return sum(not has_ended(record.json()["state"]) for record in records)
 
     def get_pipeline_job(self, request: v1.GetPipelineJobRequest, context: Any) -> v1.PipelineJob:
         """The job with its state, its tasks, their artifacts and errors."""
-        return self._jobs.get(self._project.canonical(request.name))
+        return self._detailed(self._jobs.get(request.name))
 
     def list_pipeline_jobs(
         self, request: v1.ListPipelineJobsRequest, context: Any
     ) -> v1.ListPipelineJobsResponse:
         """The jobs of a location; without task details when the caller's read mask leaves them out."""
-        jobs = self._summaries.all(f"{self._project.canonical(request.parent)}/pipelineJobs/")
-        found, token = self._summaries.page(jobs, request)
+        found, token = self._jobs.page(request)
         wanted = request.read_mask.paths
         if not wanted or any(path == "*" or path.startswith("job_detail") for path in wanted):
-            found = [self._presented(job) for job in found]
+            found = [self._detailed(job) for job in found]
         return v1.ListPipelineJobsResponse(pipeline_jobs=found, next_page_token=token)
 
     def cancel_pipeline_job(self, request: v1.CancelPipelineJobRequest, context: Any) -> empty_pb2.Empty:
         """Asks the run to stop; it is CANCELLED once its processes are gone. An ended run stays as it is."""
-        name = self._project.canonical(request.name)
-        if self._summaries.get(name).state.name not in _TERMINAL:
-            self._engine.cancel(name)
-        return empty_pb2.Empty()
+        return self._jobs.cancel(request.name, self._engine.cancel)
 
     def delete_pipeline_job(self, request: v1.DeletePipelineJobRequest, context: Any) -> Any:
         """Forgets a job that has ended; its artifacts and logs stay.
@@ -126,14 +121,8 @@ class PipelineJobs:
         Raises:
             FailedPrecondition: It is still running.
         """
-        name = self._project.canonical(request.name)
-        if self._summaries.get(name).state.name not in _TERMINAL:
-            raise FailedPrecondition(f"PipelineJob {name!r} has not ended: cancel it first")
-        for task in self._store.list("pipelineTask", f"{name}/tasks/"):
-            self._store.delete(task.name)
-        self._store.delete(f"{name}/run")
-        self._store.delete(name)
-        return self._operations.done(name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
+        job = self._jobs.ended(request.name)
+        return self._jobs.delete(job, *self._store.names("pipelineTask", f"{job.name}/tasks/"))
 
     def _checked(
         self, request: v1.CreatePipelineJobRequest, job_id: str, *, schedule: str
@@ -146,22 +135,15 @@ class PipelineJobs:
         if not job.runtime_config.gcs_output_directory.startswith("gs://"):
             found = job.runtime_config.gcs_output_directory
             raise InvalidArgument(f"runtime_config.gcs_output_directory {found!r}: expected gs://BUCKET/…")
-        job.name = f"{self._project.canonical(request.parent)}/pipelineJobs/{job_id}"
+        self._jobs.begin(job, request.parent, job_id)
         job.schedule_name = schedule
         job.display_name = job.display_name or job.pipeline_spec["pipelineInfo"]["name"]
-        job.create_time = job.update_time = timestamp(time.time())
         run = self._run(job)
         try:
             self._engine.check(run)
         except ValueError as error:
             raise InvalidArgument(str(error)) from None
         return job, run
-
-    def _record(self, job: v1.PipelineJob) -> None:
-        try:
-            self._store.create(job.name, "pipelineJob", v1.PipelineJob.serialize(job))
-        except FileExistsError:
-            raise AlreadyExists(f"PipelineJob {job.name!r} exists already") from None
 
     def _run(self, job: v1.PipelineJob) -> PipelineRun:
         plain = json_format.MessageToDict(v1.PipelineJob.pb(job))
@@ -189,19 +171,8 @@ class PipelineJobs:
             encryption_key=job.encryption_spec.kms_key_name,
         )
 
-    def _summarized(self, job: v1.PipelineJob) -> v1.PipelineJob:
-        """The job with its state, without its tasks."""
-        run = run_record(self._store, job.name)
-        job.state = v1.PipelineState[run.get("state") or "PIPELINE_STATE_PENDING"]
-        job.start_time = timestamp(run.get("startTime"))
-        job.end_time = timestamp(run.get("endTime"))
-        job.update_time = timestamp(run.get("endTime") or run.get("startTime")) or job.create_time
-        if run.get("error"):
-            job.error = run["error"]
-        return job
-
-    def _presented(self, job: v1.PipelineJob) -> v1.PipelineJob:
-        job = self._summarized(job)
+    def _detailed(self, job: v1.PipelineJob) -> v1.PipelineJob:
+        job = self._jobs.presented(job)
         pipeline_context, run_context = job_contexts(job)
         job.job_detail = v1.PipelineJobDetail(
             pipeline_context=pipeline_context, pipeline_run_context=self._lineage.with_parents(run_context)

@@ -1,0 +1,137 @@
+"""Jobs of every kind: what the services that run something do in the same way.
+
+A job is stored as it was created. What became of it stands in its "run" record, which the engine or training
+writes: state, startTime, endTime (Unix seconds) and error (google.rpc.Status as JSON).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition
+from google.cloud import aiplatform_v1 as v1
+from google.protobuf import empty_pb2
+
+from trainwright.local.services.names import Project, new_id
+from trainwright.local.services.operations import Operations, run_record
+from trainwright.local.services.resources import Resources, timestamp
+from trainwright.local.store import Store
+
+Job = TypeVar("Job", bound=Any)
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
+
+
+class Jobs(Generic[Job]):
+    """The jobs of one kind.
+
+    Args:
+        store: Where they are.
+        operations: Keeps the operation of a deletion.
+        project: For names.
+        message_type: The proto-plus class, e.g. `aiplatform_v1.CustomJob`; names its kind and collection.
+        first_state: Of a job that has no run yet, e.g. `aiplatform_v1.JobState.JOB_STATE_QUEUED`.
+    """
+
+    def __init__(
+        self, *, store: Store, operations: Operations, project: Project, message_type: Any, first_state: Any
+    ) -> None:
+        self._store = store
+        self._operations = operations
+        self._project = project
+        self._type = message_type
+        self._first_state = first_state
+        self._kind = message_type.__name__[0].lower() + message_type.__name__[1:]
+        self._jobs: Resources[Job] = Resources(store, self._kind, message_type, self.presented)
+
+    def begin(self, job: Job, parent: str, job_id: str = "") -> None:
+        """Gives a new job its name and its times; it is not recorded yet.
+
+        Args:
+            job: Is changed.
+            parent: The location, as the caller named it.
+            job_id: A new one when empty.
+        """
+        job.name = f"{self._project.canonical(parent)}/{self._kind}s/{job_id or new_id()}"
+        job.create_time = job.update_time = timestamp(time.time())
+
+    def record(self, job: Job) -> None:
+        """Records a new job under its name.
+
+        Raises:
+            AlreadyExists: There is a job of that name.
+        """
+        try:
+            self._store.create(job.name, self._kind, self._type.serialize(job))
+        except FileExistsError:
+            raise AlreadyExists(f"{self._type.__name__} {job.name!r} exists already") from None
+
+    def all(self, parent: str) -> list[Job]:
+        """The jobs of a location as they were created, oldest first."""
+        return self._jobs.all(f"{self._project.canonical(parent)}/{self._kind}s/")
+
+    def unfinished(self) -> list[Job]:
+        """The jobs of every location that have not ended, as they were created, oldest first."""
+        jobs = self._jobs.all("projects/")
+        return [job for job in jobs if not has_ended(run_record(self._store, job.name).get("state", ""))]
+
+    def get(self, name: str) -> Job:
+        """The job with its state, times and error.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return self._jobs.get(self._project.canonical(name))
+
+    def page(self, request: Any) -> tuple[list[Job], str]:
+        """What a List request asks for, each with its state, times and error; and the next page's token."""
+        return self._jobs.page(self.all(request.parent), request)
+
+    def cancel(self, name: str, cancel: Callable[[str], None]) -> empty_pb2.Empty:
+        """Cancels a job, unless it has ended: then it stays as it is.
+
+        Args:
+            name: As the caller wrote it.
+            cancel: Asks whatever runs the job to end it.
+        """
+        job = self.get(name)
+        if not has_ended(job.state.name):
+            cancel(job.name)
+        return empty_pb2.Empty()
+
+    def ended(self, name: str) -> Job:
+        """A job that may be deleted.
+
+        Raises:
+            FailedPrecondition: It is still running.
+        """
+        job = self.get(name)
+        if not has_ended(job.state.name):
+            raise FailedPrecondition(f"{self._type.__name__} {job.name!r} has not ended: cancel it first")
+        return job
+
+    def delete(self, job: Job, *also: str) -> Any:
+        """Forgets a job; what it wrote stays.
+
+        Args:
+            job: One that has ended.
+            also: Names of further records that go with it, besides that of its run.
+        """
+        for record in (*also, f"{job.name}/run", job.name):
+            self._store.delete(record)
+        return self._operations.done(job.name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
+
+    def presented(self, job: Job) -> Job:
+        """The job, changed: with the state, times and error of its run."""
+        run = run_record(self._store, job.name)
+        job.state = type(self._first_state)[run["state"]] if run.get("state") else self._first_state
+        job.start_time = timestamp(run.get("startTime"))
+        job.end_time = timestamp(run.get("endTime"))
+        job.update_time = timestamp(run.get("endTime") or run.get("startTime")) or job.create_time
+        if run.get("error"):
+            job.error = run["error"]
+        return job
+
+
+def has_ended(state: str) -> bool:
+    """Whether a JobState or PipelineState is final, by its name."""
+    return state.endswith(_ENDED)
