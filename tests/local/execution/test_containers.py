@@ -56,6 +56,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         daemon.terminate()
         daemon.wait(30)
+        mount = folder / "exec-root" / "netns" / "default"
+        subprocess.run(["umount", "--lazy", str(mount)], capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
