@@ -181,18 +181,33 @@ def fetch(location: str, folder: Path, suffix: str) -> list[Path]:
     Raises:
         UserError: There is neither a file of that name nor one of that suffix below it.
     """
-    if not location.startswith("gs://"):
-        if Path(location).is_file():
-            return [Path(location)]
-        found = [Path(name) for name in list_files(location) if name.endswith(suffix)]
-    else:
-        names = [name for name in list_files(location) if name.endswith(suffix)]
-        if not names and _blob(location).exists():
-            names = [location]
-        found = [_download(name, folder / f"{number:05d}{suffix}") for number, name in enumerate(names)]
-    if not found:
+    return fetch_part(location, folder, suffix, 0, 1)[0]
+
+
+def fetch_part(location: str, folder: Path, suffix: str, number: int, parts: int) -> tuple[list[Path], bool]:
+    """As `fetch`, but only every `parts`-th file from the `number`-th on, if there are that many files.
+
+    Returns:
+        The paths, and whether they are a part; False: there are fewer files than parts, and these are all.
+    """
+    names = _names(location, suffix)
+    is_part = len(names) >= parts
+    chosen = [(at, name) for at, name in enumerate(names) if not is_part or at % parts == number]
+    if location.startswith("gs://"):
+        return [_download(name, folder / f"{at:05d}{suffix}") for at, name in chosen], is_part
+    return [Path(name) for _, name in chosen], is_part
+
+
+def _names(location: str, suffix: str) -> list[str]:
+    is_object = location.startswith("gs://")
+    if not is_object and Path(location).is_file():
+        return [location]
+    names = [name for name in list_files(location) if name.endswith(suffix)]
+    if not names and is_object and _blob(location).exists():
+        names = [location]
+    if not names:
         raise UserError(f"{location}: neither a file nor a folder of {suffix} files")
-    return found
+    return names
 
 
 def _download(uri: str, path: Path) -> Path:

@@ -14,7 +14,7 @@ from trainwright.authoring.programs import Program
 XGBOOST_TABULAR = Program(
     module="trainers.xgboost_tabular",
     root=Path(__file__).parents[2],
-    files=("trainers/__init__.py", "trainers/runtime.py", "trainers/xgboost_tabular"),
+    files=("trainers/__init__.py", "trainers/cluster.py", "trainers/runtime.py", "trainers/xgboost_tabular"),
     packages=(PYARROW, STORAGE, XGBOOST),
 )
 """The program of `train_xgboost_tabular`; its arguments: `trainers.xgboost_tabular.__main__.Settings`."""

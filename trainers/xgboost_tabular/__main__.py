@@ -11,6 +11,7 @@ from typing import Any
 
 import xgboost
 
+from ..cluster import read_cluster
 from ..runtime import (
     Checkpoints,
     Preempted,
@@ -23,6 +24,7 @@ from ..runtime import (
     run,
     write_bytes,
 )
+from .collective import Collective
 from .data import Transform, read_matrix, read_transform
 
 METRICS = {"logloss": min, "auc": max}
@@ -101,26 +103,52 @@ class Progress:
 
 
 def train(settings: Settings) -> None:
-    """Trains, and writes model.ubj, model.json and transform.json to AIP_MODEL_DIR."""
+    """Trains, alone or with the other replicas of the job.
+
+    The primary replica writes model.ubj, model.json and transform.json to AIP_MODEL_DIR.
+    """
     preemption = Preemption()
+    replicas = Collective(read_cluster())
+    try:
+        _train(settings, replicas, preemption)
+    except xgboost.core.XGBoostError as error:
+        if not replicas.cluster.is_distributed:
+            raise
+        if preemption.requested:
+            raise Preempted(
+                "SIGTERM, as for the other replicas: a restart goes on from the last checkpoint"
+            ) from None
+        replicas.begin_anew(error)
+
+
+def _train(settings: Settings, replicas: Collective, preemption: Preemption) -> None:
     model = model_location()
+    cluster = replicas.cluster
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
     transform = read_transform(settings.transform)
-    with tempfile.TemporaryDirectory() as folder:
-        rows, held_out = (
-            read_matrix(location, f"--{name}", transform.columns, settings.label, Path(folder, name), threads)
-            for name, location in (("train", settings.train), ("validation", settings.validation))
+    with tempfile.TemporaryDirectory() as name:
+        folder, own = Path(name), (cluster.rank, cluster.size)
+        columns, label = transform.columns, settings.label
+        rows = read_matrix(settings.train, "--train", columns, label, folder / "train", threads, own)
+        # All replicas hold all validation rows: metrics are then exact, which AUC by parts is not.
+        held_out = read_matrix(
+            settings.validation, "--validation", columns, label, folder / "validation", threads
         )
+    replicas.meet()
+    total = replicas.total(rows.num_row(), float(rows.get_label().sum()))
     log(
         "INFO",
-        f"{rows.num_row()} rows to train on, {held_out.num_row()} to stop by",
+        f"{rows.num_row()} of {total[0]:.0f} rows to train on, {held_out.num_row()} to stop by",
         xgboost=xgboost.__version__,
     )
-    checkpoints = Checkpoints(checkpoint_location(), _identity(settings, rows, held_out))
-    booster, progress = _boost(settings, rows, held_out, checkpoints, preemption, threads)
-    _write(model, booster[: progress.best_round], progress, transform)
-    log("INFO", f"model of {progress.best_round} trees in {model}", **progress.best)
-    checkpoints.clear()
+    location = checkpoint_location() if cluster.is_primary else ""
+    checkpoints = Checkpoints(location, _identity(settings, cluster.size, total, held_out))
+    booster, progress = _boost(settings, rows, held_out, checkpoints, preemption, threads, replicas)
+    if cluster.is_primary:
+        _write(model, booster[: progress.best_round], progress, transform)
+        log("INFO", f"model of {progress.best_round} trees in {model}", **progress.best)
+        checkpoints.clear()
+    replicas.part()
 
 
 def _boost(
@@ -130,6 +158,7 @@ def _boost(
     checkpoints: Checkpoints,
     preemption: Preemption,
     threads: int,
+    replicas: Collective,
 ) -> tuple[xgboost.Booster, Progress]:
     """Adds trees until early stopping or the last round, going on from the latest checkpoint.
 
@@ -138,7 +167,7 @@ def _boost(
     then both draw the same, and checkpoints are made at fixed rounds only, also after SIGTERM.
     """
     parameters = _parameters(settings, threads)
-    saved = checkpoints.latest()
+    saved = replicas.of_primary(checkpoints.latest())
     progress = Progress(**json.loads(saved["progress.json"])) if saved else Progress()
     trees = bytearray(saved["model.ubj"]) if saved else None
     booster = xgboost.Booster(parameters, [rows, held_out], model_file=trees)
@@ -147,6 +176,7 @@ def _boost(
     while progress.rounds < settings.rounds:
         booster.update(rows, progress.rounds)
         progress.note(_metrics(booster, held_out, progress.rounds), settings.metric)
+        replicas.progressed()
         patience = settings.early_stopping_rounds
         if patience and progress.rounds - progress.best_round >= patience:
             log("INFO", f"stopped after round {progress.rounds}: best was {progress.best_round}")
@@ -188,10 +218,10 @@ def _metrics(booster: xgboost.Booster, held_out: xgboost.DMatrix, number: int) -
     return {name: float(value) for name, _, value in found}
 
 
-def _identity(settings: Settings, *matrices: xgboost.DMatrix) -> str:
-    """Names the run that a checkpoint belongs to: its arguments, its data and the library."""
-    data = [[matrix.num_row(), matrix.feature_names, float(matrix.get_label().sum())] for matrix in matrices]
-    text = json.dumps([asdict(settings), data, xgboost.__version__])
+def _identity(settings: Settings, replicas: int, total: list[float], held_out: xgboost.DMatrix) -> str:
+    """Names the run that a checkpoint belongs to: its arguments, its data, its replicas and the library."""
+    data = [total, held_out.feature_names, held_out.num_row(), float(held_out.get_label().sum())]
+    text = json.dumps([asdict(settings), replicas, data, xgboost.__version__])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -213,4 +243,6 @@ def _write(location: str, booster: xgboost.Booster, progress: Progress, transfor
 
 
 if __name__ == "__main__":
-    sys.exit(run(train, Settings, sys.argv[1:]))
+    status = run(train, Settings, sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # the collective's own end would wait for replicas that may be gone

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import xgboost
 
-from ..runtime import UserError, fetch, read_bytes
+from ..runtime import UserError, fetch_part, read_bytes
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,15 @@ def read_transform(location: str) -> Transform:
 
 
 def read_matrix(
-    location: str, argument: str, columns: list[str], label: str, folder: Path, threads: int
+    location: str,
+    argument: str,
+    columns: list[str],
+    label: str,
+    folder: Path,
+    threads: int,
+    part: tuple[int, int] = (0, 1),
 ) -> xgboost.DMatrix:
-    """Reads prepared rows.
+    """Reads prepared rows, or one part of them.
 
     Args:
         location: Parquet, one file or a folder of them.
@@ -54,14 +60,21 @@ def read_matrix(
         label: The label's column.
         folder: For what must be downloaded.
         threads: Number of threads; 0 for all.
+        part: Number of the part, from 0, and how many there are: of the files when there are enough of them,
+            else of each file's rows.
 
     Raises:
         UserError: A column is missing, there are no rows, or the label is not 0 and 1, both present.
     """
-    paths = fetch(location, folder, ".parquet")
+    number, parts = part
+    paths, by_files = fetch_part(location, folder, ".parquet", number, parts)
     table = pyarrow.concat_tables(_read(path, argument, [label, *columns]) for path in paths)
+    if not by_files:
+        first, last = (table.num_rows * edge // parts for edge in (number, number + 1))
+        table = table.slice(first, last - first)
     if not table.num_rows:
-        raise UserError(f"{argument} {location}: no rows")
+        of_part = f" for replica {number} of {parts}" if parts > 1 else ""
+        raise UserError(f"{argument} {location}: no rows{of_part}")
     values = _label(table.column(label), f"{argument} {location}: label {label!r}")
     features = numpy.column_stack([table.column(name).to_numpy().astype(numpy.float32) for name in columns])
     return xgboost.DMatrix(features, label=values, feature_names=columns, nthread=threads or None)
