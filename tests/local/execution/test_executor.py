@@ -383,6 +383,27 @@ def test_slots(state: Path, command_work) -> None:
         executor.close()
 
 
+def test_a_group_runs_at_once_and_leaves_a_slot(state: Path, command_work) -> None:
+    executor = Executor(state=state, client_environment={}, gcs_root=state / "storage", slots=3)
+    never = threading.Event()
+    try:
+        works = [command_work("sleep", "300") for _ in range(5)]
+        takers = sum(executor.make_ready(work, never) for work in works)
+        with executor.slots(takers, never):
+            group = [executor.start(work, has_slot=True) for work in works]
+            assert executor.start(command_work("echo", "beside")).wait(60).tail == ("beside",)
+            with executor.slots(2, never):  # another group does not wait for this one...
+                cancelled = threading.Event()
+                threading.Timer(0.3, cancelled.set).start()
+                with pytest.raises(StartCancelled):  # ...but a third waits for either
+                    executor.start(command_work("echo"), cancelled)
+            assert [running.wait(0) for running in group] == [None] * 5
+        later = [executor.start(command_work("echo", "free")) for _ in range(3)]
+        assert [running.wait(60).exit_code for running in later] == [0, 0, 0]
+    finally:
+        executor.close()
+
+
 def test_close_ends_running_and_waiting(state: Path, command_work) -> None:
     executor = Executor(state=state, client_environment={}, gcs_root=state / "storage", slots=1)
     running = executor.start(command_work("sleep", "300"))

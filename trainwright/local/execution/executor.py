@@ -6,9 +6,9 @@ import shutil
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainwright.local.execution.commands import (
@@ -183,12 +183,54 @@ class Executor:
             place = self._place(work.image, command, lambda: self._closed.is_set() or is_over())
             self._server(place, bare=self._is_bare(work))
 
-    def start(self, work: Work, cancelled: threading.Event | None = None) -> Running:
+    def make_ready(self, work: Work, cancelled: threading.Event) -> bool:
+        """Makes the environment of a work, and waits for it.
+
+        Args:
+            work: What is going to be started.
+            cancelled: Ends the waiting when it is set.
+
+        Returns:
+            Whether the work will take a slot.
+
+        Raises:
+            UnknownImage, EnvironmentFailed, StartCancelled: As in `start`.
+        """
+        command = understand((*work.command, *work.args))
+        return self._place(work.image, command, lambda: self._is_over(cancelled)).takes_slot
+
+    @contextlib.contextmanager
+    def slots(self, number: int, cancelled: threading.Event) -> Iterator[None]:
+        """Holds slots for works that must all run at the same time, as long as the context lasts.
+
+        Waits for one free slot, not for all: groups must not wait for one another. However many they are,
+        another work finds a slot beside them.
+
+        Args:
+            number: How many of the works take one.
+            cancelled: Ends the waiting when it is set.
+
+        Raises:
+            StartCancelled: Cancelled or closed while it waited.
+        """
+        held = self._slots.share(number) if number else 0
+        if held and not self._slots.take(lambda: self._is_over(cancelled), held):
+            raise StartCancelled("while it waited for a slot")
+        try:
+            yield
+        finally:
+            if held:
+                self._slots.give(held)
+
+    def start(
+        self, work: Work, cancelled: threading.Event | None = None, *, has_slot: bool = False
+    ) -> Running:
         """Starts a work's process; waits for its environment, when that must be made, and for a free slot.
 
         Args:
             work: What to run.
             cancelled: Ends the waiting when it is set.
+            has_slot: Whether the caller holds a slot for it, by `slots`.
 
         Raises:
             UnknownImage: Its image has no local counterpart.
@@ -199,9 +241,11 @@ class Executor:
         command = understand((*work.command, *work.args))
 
         def is_over() -> bool:
-            return self._closed.is_set() or (cancelled is not None and cancelled.is_set())
+            return self._is_over(cancelled)
 
         place = self._place(work.image, command, is_over)
+        if has_slot:
+            place = replace(place, takes_slot=False)
         if is_over():
             raise StartCancelled(work.name)
         if place.takes_slot and not self._slots.take(is_over):
@@ -226,6 +270,9 @@ class Executor:
             with contextlib.suppress(NoContainerEngine):  # its containers have ended with it
                 self._containers.remove_all()
         self._lock_of_processes.close()
+
+    def _is_over(self, cancelled: threading.Event | None) -> bool:
+        return self._closed.is_set() or (cancelled is not None and cancelled.is_set())
 
     def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
         runtime, contents = runtime_of(image, command.program, self._images)
