@@ -14,6 +14,7 @@ from trainwright.local.training import CustomJobs
 
 NAME = "projects/trainwright-local/locations/us-central1/customJobs/77"
 IMAGE = "python:3.11-slim"
+POOL = {"replicaCount": "1", "machineSpec": {"machineType": "n1-standard-4"}}
 
 
 class Room:
@@ -75,8 +76,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 def program(text: str, **fields) -> dict:
     """A job that runs a Python program; `BUCKET` is the folder of the bucket."""
     pool = {
-        "replicaCount": "1",
-        "machineSpec": {"machineType": "n1-standard-4"},
+        **POOL,
         "containerSpec": {
             "imageUri": IMAGE,
             "command": ["python3", "-c", text],
@@ -223,7 +223,7 @@ def test_python_package(room: Room) -> None:
         "pythonModule": "trainer.task",
         "args": ["--epochs=3"],
     }
-    room.start({"workerPoolSpecs": [{"replicaCount": "1", "pythonPackageSpec": package}]})
+    room.start({"workerPoolSpecs": [{**POOL, "pythonPackageSpec": package}]})
     room.wait_for("JOB_STATE_SUCCEEDED")
     assert room.log() == "trained with ['--epochs=3']\n"
 
@@ -234,13 +234,15 @@ def test_package_that_is_not_there(room: Room) -> None:
         "packageUris": ["gs://bucket/none-1.0-py3-none-any.whl"],
         "pythonModule": "none",
     }
-    room.start({"workerPoolSpecs": [{"replicaCount": "1", "pythonPackageSpec": package}]})
+    room.start({"workerPoolSpecs": [{**POOL, "pythonPackageSpec": package}]})
     error = room.wait_for("JOB_STATE_FAILED")["error"]
     assert error["code"] == 3 and "none-1.0-py3-none-any.whl" in error["message"]
 
 
 def test_unknown_image_is_refused(room: Room) -> None:
-    spec = {"workerPoolSpecs": [{"containerSpec": {"imageUri": "europe-docker.pkg.dev/p/r/trainer:1"}}]}
+    spec = {
+        "workerPoolSpecs": [{**POOL, "containerSpec": {"imageUri": "europe-docker.pkg.dev/p/r/trainer:1"}}]
+    }
     with pytest.raises(
         ValueError, match=r"workerPoolSpecs\[0\]: image 'europe-docker.pkg.dev/p/r/trainer:1'"
     ):
