@@ -1,76 +1,17 @@
 """Custom jobs as real processes, from queued to ended, through cancellation, loss and restart."""
 
 import json
-import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from trainwright.local.execution import Executor, Work
-from trainwright.local.store import Store
-from trainwright.local.training import CustomJobs
+from trainwright.local.execution import Work
 
 NAME = "projects/trainwright-local/locations/us-central1/customJobs/77"
 IMAGE = "python:3.11-slim"
 POOL = {"replicaCount": "1", "machineSpec": {"machineType": "n1-standard-4"}}
-
-
-class Room:
-    """The room on a state folder, with what its user would see."""
-
-    def __init__(self, state: Path, slots: int | None = None) -> None:
-        self.state = state
-        state.mkdir(exist_ok=True)
-        (state / "storage" / "bucket").mkdir(parents=True, exist_ok=True)
-        self.store = Store(state / "store.sqlite")
-        self.states: list[str] = []
-        self.store.subscribe(lambda name: self.states.append(self.run["state"]))
-        self.executor = Executor(
-            state=state, client_environment={"CLIENT": "local"}, gcs_root=state / "storage", slots=slots
-        )
-        self.jobs = CustomJobs(store=self.store, executor=self.executor, state=state)
-
-    @property
-    def run(self) -> dict:
-        record = self.store.read(f"{NAME}/run")
-        return json.loads(record.payload) if record else {"state": None}
-
-    def start(self, spec: dict) -> None:
-        self.jobs.check(spec)
-        self.jobs.start(NAME, spec, project_number="100000000001", labels={})
-
-    def wait_for(self, *states: str) -> dict:
-        for _ in range(1200):
-            if self.run["state"] in states:
-                return self.run
-            time.sleep(0.025)
-        raise AssertionError(f"{self.run} did not become {states}; log: {self.log()}")
-
-    def wait_for_file(self, path: str) -> str:
-        file = self.state / "storage" / "bucket" / path
-        for _ in range(1200):
-            if file.exists() and (text := file.read_text()):
-                return text
-            time.sleep(0.025)
-        raise AssertionError(f"{path} did not appear; {self.run}; log: {self.log()}")
-
-    def log(self) -> str:
-        path = self.state / "logs" / "customJobs" / "77" / "workerpool0-0.log"
-        return path.read_text() if path.exists() else ""
-
-    def close(self) -> None:
-        self.jobs.close()
-        self.executor.close()
-        self.store.close()
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    room = Room(tmp_path / "state")
-    yield room
-    room.close()
 
 
 def program(text: str, **fields) -> dict:
@@ -90,11 +31,11 @@ def program(text: str, **fields) -> dict:
     }
 
 
-def path_of(room: Room, name: str) -> str:
+def path_of(room, name: str) -> str:
     return repr(str(room.state / "storage" / "bucket" / name))
 
 
-def test_success(room: Room) -> None:
+def test_success(room) -> None:
     room.start(
         program(
             "import os, json; print('training')\n"
@@ -113,7 +54,7 @@ def test_success(room: Room) -> None:
     assert room.log() == "training\n"
 
 
-def test_user_error_fails_at_once(room: Room) -> None:
+def test_user_error_fails_at_once(room) -> None:
     room.start(program("print('about to fail'); import sys; sys.exit(3)"))
     run = room.wait_for("JOB_STATE_FAILED")
     log = room.state / "logs" / "customJobs" / "77" / "workerpool0-0.log"
@@ -124,14 +65,14 @@ def test_user_error_fails_at_once(room: Room) -> None:
     assert room.log() == "about to fail\n"  # once: no restart
 
 
-def test_crash_is_tried_again_three_times(room: Room) -> None:
+def test_crash_is_tried_again_three_times(room) -> None:
     room.start(program("import os; print('try', flush=True); os.abort()"))
     run = room.wait_for("JOB_STATE_FAILED")
     assert room.log().count("try\n") == 4
     assert "non-zero status of 134" in run["error"]["message"]
 
 
-def test_lost_replica_goes_on_from_its_checkpoint(room: Room) -> None:
+def test_lost_replica_goes_on_from_its_checkpoint(room) -> None:
     checkpoint = path_of(room, "checkpoint")
     room.start(
         program(
@@ -146,7 +87,7 @@ def test_lost_replica_goes_on_from_its_checkpoint(room: Room) -> None:
     assert [line for line in room.log().splitlines() if "restart" not in line] == ["fresh", "resumed"]
 
 
-def test_cancel(room: Room) -> None:
+def test_cancel(room) -> None:
     room.start(
         program(
             "import signal, sys, time\n"
@@ -165,29 +106,26 @@ def test_cancel(room: Room) -> None:
     assert room.run["state"] == "JOB_STATE_CANCELLED"
 
 
-def test_cancel_before_there_is_a_process(tmp_path: Path) -> None:
-    room = Room(tmp_path / "state", slots=1)
-    try:
-        work = Work("busy", "alpine", ("sleep", "300"), (), {}, tmp_path / "log", tmp_path / "scratch")
-        room.executor.start(work)
-        room.start(program("print('never')"))
-        room.wait_for("JOB_STATE_PENDING")
-        room.jobs.cancel(NAME)
-        room.wait_for("JOB_STATE_CANCELLED")
-        assert room.log() == ""
-    finally:
-        room.close()
+def test_cancel_before_there_is_a_process(open_room: Callable, tmp_path: Path) -> None:
+    room = open_room(slots=1)
+    work = Work("busy", "alpine", ("sleep", "300"), (), {}, tmp_path / "log", tmp_path / "scratch")
+    room.executor.start(work)
+    room.start(program("print('never')"))
+    room.wait_for("JOB_STATE_PENDING")
+    room.jobs.cancel(NAME)
+    room.wait_for("JOB_STATE_CANCELLED")
+    assert room.log() == ""
 
 
-def test_timeout(room: Room) -> None:
+def test_timeout(room) -> None:
     room.start(program("import time; time.sleep(300)", scheduling={"timeout": "0.5s"}))
     run = room.wait_for("JOB_STATE_FAILED")
     assert run["error"]["code"] == 4
     assert "timeout of 0.5 s" in run["error"]["message"]
 
 
-def test_goes_on_after_the_serving_process_ended(tmp_path: Path) -> None:
-    first = Room(tmp_path / "state")
+def test_goes_on_after_the_serving_process_ended(open_room: Callable) -> None:
+    first = open_room()
     spec = program(
         f"import os, time; again = os.path.exists({path_of(first, 'checkpoint')})\n"
         f"open({path_of(first, 'checkpoint')}, 'w').write('1')\n"
@@ -197,18 +135,15 @@ def test_goes_on_after_the_serving_process_ended(tmp_path: Path) -> None:
     first.wait_for_file("checkpoint")
     began = first.wait_for("JOB_STATE_RUNNING")["startTime"]
     first.close()
-    second = Room(tmp_path / "state")
-    try:
-        assert second.run["state"] == "JOB_STATE_RUNNING"
-        second.start(spec)
-        assert second.wait_for("JOB_STATE_SUCCEEDED")["startTime"] == began
-        second.start(spec)  # ended: nothing happens
-        assert second.states[-1] == "JOB_STATE_SUCCEEDED" and not second.jobs._jobs
-    finally:
-        second.close()
+    second = open_room()
+    assert second.run["state"] == "JOB_STATE_RUNNING"
+    second.start(spec)
+    assert second.wait_for("JOB_STATE_SUCCEEDED")["startTime"] == began
+    second.start(spec)  # ended: nothing happens
+    assert second.states[-1] == "JOB_STATE_SUCCEEDED" and not second.jobs._jobs
 
 
-def test_python_package(room: Room) -> None:
+def test_python_package(room) -> None:
     path = room.state / "storage" / "bucket" / "trainer-1.0-py3-none-any.whl"
     info = "trainer-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
@@ -228,7 +163,7 @@ def test_python_package(room: Room) -> None:
     assert room.log() == "trained with ['--epochs=3']\n"
 
 
-def test_package_that_is_not_there(room: Room) -> None:
+def test_package_that_is_not_there(room) -> None:
     package = {
         "executorImageUri": IMAGE,
         "packageUris": ["gs://bucket/none-1.0-py3-none-any.whl"],
@@ -239,7 +174,7 @@ def test_package_that_is_not_there(room: Room) -> None:
     assert error["code"] == 3 and "none-1.0-py3-none-any.whl" in error["message"]
 
 
-def test_unknown_image_is_refused(room: Room) -> None:
+def test_unknown_image_is_refused(room) -> None:
     spec = {
         "workerPoolSpecs": [{**POOL, "containerSpec": {"imageUri": "europe-docker.pkg.dev/p/r/trainer:1"}}]
     }

@@ -285,10 +285,11 @@ class Job:
         return end.replica == self.replicas[0].name and end.outcome.exit_code == 0
 
     def _soon_after(self, first: _Ended) -> list[_Ended]:
-        """Further ends that come with one, unless there is nothing that they could change."""
+        """Further ends that come with one, where one of them may be its reason."""
         found: list[_Ended] = []
         others: list[_Preempted | str] = []
-        alone = len(self.replicas) == 1 or self._is_success(first)
+        code = first.outcome.exit_code
+        alone = len(self.replicas) == 1 or code == 0 or is_lost(code)
         until = time.monotonic() + (0.0 if alone else _SETTLING_SECONDS)
         with contextlib.suppress(queue.Empty):
             while (left := until - time.monotonic()) > 0:
