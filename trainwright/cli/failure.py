@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
+_GCP_RESOURCES = Path("output_parameters", "gcp_resources")
+_CUSTOM_JOB = re.compile(r"/customJobs/(\d+)")
 _EXECUTOR_INPUT = re.compile(r"\[KFP Executor .+\]: Got executor_input:$")
 
 
@@ -57,6 +59,26 @@ def log_file(state: Path, run: "Run", task: "Task") -> Path | None:
         name = f"{name.encode()[:160].decode(errors='ignore')}-{task.id}"
     path = state / "logs" / "pipelineJobs" / run.id / f"{name}.log"
     return path if path.is_file() else None
+
+
+def replica_logs(state: Path, run: "Run", task: "Task") -> list[Path]:
+    """The logs of the replicas of the custom job that a task on a local Vertex AI has created, in order.
+
+    The launchers of Google Cloud Pipeline Components write the job's address as soon as it exists to their
+    output parameter `gcp_resources`, which is a file below the task's folder ROOT/PROJECT_NUMBER/RUN/TASK_ID.
+    """
+    number = run.name.split("/")[1]
+    folder = f"{run.root.removeprefix('gs://').rstrip('/')}/{number}/{run.id}/{task.name}_{task.id}"
+    try:
+        resources = (state / "storage" / folder / _GCP_RESOURCES).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    logs = [
+        path
+        for job in dict.fromkeys(_CUSTOM_JOB.findall(resources))
+        for path in (state / "logs" / "customJobs" / job).glob("workerpool*-*.log")
+    ]
+    return sorted(logs, key=lambda path: [int(number) for number in re.findall(r"\d+", path.stem)])
 
 
 def log_url(run: "Run", task: "Task | None" = None) -> str:

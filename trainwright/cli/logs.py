@@ -1,4 +1,4 @@
-"""Prints logs of tasks on local Vertex, from where the last look at them ended."""
+"""Prints logs of tasks on local Vertex and of the jobs that they wait for, from where the last look ended."""
 
 import codecs
 import sys
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainwright.cli.failure import log_file
+from trainwright.cli.failure import log_file, replica_logs
 
 if TYPE_CHECKING:
     from trainwright.vertex.runs import Run, Task
@@ -26,7 +26,7 @@ class _Log:
 
 
 class Logs:
-    """The logs of a run's tasks, as far as they have been printed.
+    """The logs of a run's tasks and of their custom jobs' replicas, as far as they have been printed.
 
     Args:
         state: The state folder.
@@ -42,18 +42,21 @@ class Logs:
     def print(self, run: "Run", tasks: Iterable["Task"]) -> None:
         """Prints what has been added to the logs of these tasks since the last call."""
         for task in tasks:
-            path = log_file(self._state, run, task)
-            if path is not None:
-                self._print(path, task)
+            own = log_file(self._state, run, task)
+            logs = {task.path: own} if own is not None else {}
+            for path in replica_logs(self._state, run, task):
+                logs[f"{task.path} {path.stem}"] = path
+            for title, path in logs.items():
+                self._print(path, title if self._titled or len(logs) > 1 else None)
         sys.stdout.flush()
 
-    def _print(self, path: Path, task: "Task") -> None:
+    def _print(self, path: Path, title: str | None) -> None:
         log = self._logs.setdefault(path, _Log())
         with path.open("rb") as file:
             file.seek(log.offset)
             while chunk := file.read(_CHUNK_BYTES):
-                if self._titled and self._last != path:
-                    sys.stdout.write(f"==> {task.path}: {path} <==\n")
+                if title is not None and self._last != path:
+                    sys.stdout.write(f"==> {title}: {path} <==\n")
                 self._last = path
                 log.offset += len(chunk)
                 sys.stdout.write(log.decoder.decode(chunk))

@@ -91,6 +91,7 @@ class Run:
         error: Why it failed, else empty.
         tasks: Its tasks without the pipeline itself, each after the one that it is in.
         outputs: The pipeline's outputs: a parameter's value, an Artifact or a tuple of them.
+        root: The `gs://` folder below which it writes.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Run:
     error: str
     tasks: tuple[Task, ...]
     outputs: Mapping[str, Any]
+    root: str = ""
 
     @property
     def id(self) -> str:
@@ -205,6 +207,7 @@ def describe(resource: "v1.PipelineJob") -> Run:
         error=resource.error.message if resource.error else "",
         tasks=tuple(_tasks(details, root, spec)),
         outputs=_outputs(root, declared) if root is not None else {},
+        root=resource.runtime_config.gcs_output_directory,
     )
 
 
