@@ -49,6 +49,12 @@ def test_images_that_local_vertex_does_not_know_can_be_mapped(tmp_path: Path) ->
     assert find_local(folder=tmp_path).images == {"ghcr.io/acme/tool:1": "host"}
 
 
+def test_spot_jobs_can_be_preempted_every_so_often(tmp_path: Path) -> None:
+    assert find_local(folder=tmp_path).preempt_every is None
+    (tmp_path / "trainwright.toml").write_text("[local]\npreempt_every = 60\n")
+    assert find_local(folder=tmp_path).preempt_every == 60
+
+
 def test_an_unknown_environment_names_the_nearest(folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"--env prd: unknown environment \(.*trainwright.toml\), nearest is 'prod'"
@@ -76,6 +82,7 @@ def test_an_unknown_environment_names_the_nearest(folder: Path) -> None:
             '[local]\nimages = { a = "docker" }',
             "local.images.a: found 'docker', should be 'python'",
         ),
+        ("[local]\npreempt_every = 0", "local.preempt_every: found 0, should be greater than 0"),
         ("local = 1", "local is an integer"),
     ],
 )

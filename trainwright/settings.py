@@ -15,6 +15,11 @@ container images that it does not know is said by their name, with or without a 
 
     [local]
     images = { "europe-docker.pkg.dev/acme-ml/trainers/churn" = "python", "ghcr.io/acme/tool" = "host" }
+
+and a rehearsal of what happens to spot jobs by how often their machines are taken away, in seconds:
+
+    [local]
+    preempt_every = 60
 """
 
 import os
@@ -91,6 +96,8 @@ class Local(BaseModel):
     that the command installs, `host` this machine's shell and programs."""
     runtime: Literal["process", "docker", "podman"] = "process"
     """Whether tasks run as processes of this machine, or in their images by a container engine."""
+    preempt_every: Annotated[float | None, Field(gt=0)] = None
+    """Seconds after which every custom job with strategy SPOT is preempted, again and again."""
 
 
 def state_folder() -> Path:

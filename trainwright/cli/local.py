@@ -1,4 +1,4 @@
-"""`trainwright local`: up, down, status, env, exec."""
+"""`trainwright local`: up, down, status, preempt, env, exec."""
 
 import os
 import shlex
@@ -62,6 +62,17 @@ def down() -> None:
         click.echo(f"local Vertex is down for {state}")
     else:
         click.echo(f"local Vertex was not up for {state}")
+
+
+@local.command()
+@click.argument("job", metavar="JOB")
+@click.option("--replica", metavar="REPLICA", help="Only this one: workerpool1-0, chief …; all unless given.")
+def preempt(job: str, replica: str | None) -> None:
+    """Take the machines of a running spot job away: SIGTERM, SIGKILL after 30 s, and the job starts again."""
+    from trainwright.cli.preemption import preempt as ask
+
+    ask(job, replica)
+    click.echo(f"job {job}: {replica or 'all replicas'} preempted")
 
 
 @local.command()

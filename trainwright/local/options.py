@@ -12,7 +12,9 @@ class Options:
         images: What stands for container images that are not known here: "python" or "host" by image.
         runtime: "process" runs tasks and replicas as processes of this machine; "docker" or "podman" in their
             images, but for those that `images` names.
+        preempt_every: Seconds after which every spot job is preempted, again and again; None for never.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "process"
+    preempt_every: float | None = None

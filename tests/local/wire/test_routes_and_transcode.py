@@ -46,10 +46,12 @@ def test_every_http_form_of_every_method_of_vertex_finds_its_way_back():
         ("DELETE", "/v1/projects/p/locations/l/operations/2", "Operations/DeleteOperation"),
         ("POST", f"/v1beta1/{NAME}/operations/2:wait", "Operations/WaitOperation"),
         ("GET", "/v3/projects/p", "Projects/GetProject"),
+        ("POST", "/v1/projects/p/locations/l/customJobs/1:preempt", "Rehearsal/Preempt"),
+        ("POST", "/v1/projects/p/locations/l/customJobs/1/replicas/a:preempt", "Rehearsal/Preempt"),
     ],
 )
 def test_paths_name_methods(verb, path, method):
-    routes = Routes(["JobService", "ModelService", "Operations", "Projects"])
+    routes = Routes(["JobService", "ModelService", "Operations", "Projects", "Rehearsal"])
     found, _, variables = routes.by_path(verb, path)
     assert found.full_name.endswith(method)
     assert next(iter(variables.values())).startswith("projects/p")

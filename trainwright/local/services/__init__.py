@@ -16,6 +16,7 @@ from trainwright.local.services.names import Project
 from trainwright.local.services.operations import Operations
 from trainwright.local.services.pipeline_jobs import PipelineJobs
 from trainwright.local.services.projects import Projects
+from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
@@ -56,7 +57,9 @@ class Services:
             runtime=options.runtime,
         )
         self._engine = Engine(store=store, executor=self._executor, state=state)
-        self._training = Training(store=store, executor=self._executor, state=state)
+        self._training = Training(
+            store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
+        )
         named = Project(project, project_number)
         operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
@@ -85,6 +88,7 @@ class Services:
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
             "Projects": Projects(named),
+            "Rehearsal": Rehearsal(store=store, training=self._training, project=named),
         }
 
     def resume(self) -> None:

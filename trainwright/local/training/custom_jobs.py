@@ -131,6 +131,11 @@ class CustomJobs:
         with job.lock:
             job.preempt(names if replica is None else [replica])
 
+    def running(self) -> list[str]:
+        """The names of the jobs that have not ended."""
+        with self._lock:
+            return list(self._jobs)
+
     def close(self) -> None:
         """Kills the replicas without ending the jobs, which go on at their next start."""
         with self._lock:

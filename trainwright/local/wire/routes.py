@@ -19,6 +19,7 @@ from .transcode import Template
 _PACKAGES = ("google.cloud.aiplatform_v1", "google.cloud.resourcemanager_v3")
 _VERSION_PREFIX = re.compile(r"^/(v1|v1beta1|ui)/")
 _OPERATIONS = "google.longrunning.Operations"
+_REHEARSAL = "trainwright.local.Rehearsal"
 _MIXINS = ("/google.longrunning.", "/google.cloud.location.", "/google.iam.")
 
 
@@ -130,6 +131,8 @@ def unserved_method(verb: str, path: str) -> str | None:
 def _read_service(service: str) -> list[Method]:
     if service == "Operations":
         return _operations()
+    if service == "Rehearsal":
+        return _rehearsal()
     for package in _PACKAGES:
         name = f"{package}.services.{_snake(service)}"
         importlib.import_module(package)
@@ -208,6 +211,21 @@ def _operations() -> list[Method]:
     return [
         Method(f"{_OPERATIONS}/{rpc}", request, response, (Binding(verb, Template(uri), body),), False)
         for rpc, request, response, verb, uri, body in rows
+    ]
+
+
+def _rehearsal() -> list[Method]:
+    """What is asked of a local Vertex AI only, as methods beside Google's; a request is a name alone."""
+    from google.longrunning import operations_pb2
+    from google.protobuf import empty_pb2
+
+    pb: Any = operations_pb2
+    job = "projects/*/locations/*/customJobs/*"
+    forms = tuple(
+        Binding("POST", Template(f"/v1/{{name={each}}}:preempt"), "") for each in (f"{job}/replicas/*", job)
+    )
+    return [
+        Method(f"{_REHEARSAL}/Preempt", pb.CancelOperationRequest, empty_pb2.Empty, forms, streaming=False)
     ]
 
 
