@@ -106,6 +106,8 @@ FLEX = {"scheduling": {"strategy": "FLEX_START"}}
         (job(pool(machineSpec={**MACHINE, "reservationAffinity": SPECIFIC}), persistentResourceId="x"),
          "workerPoolSpecs[0].machineSpec.reservationAffinity: SPECIFIC_RESERVATION; a job with a persistent"),
         (job(baseOutputDirectory={"outputUriPrefix": "/tmp"}), "outputUriPrefix: '/tmp'; expected gs://"),
+        (job(pool(machineSpec={"machineType": "ct5lp-hightpu-4t", "tpuTopology": "2x2"}), pool()),
+         "workerPoolSpecs: several pools with a TPU; expected one pool with one replica"),
         (job(network="n", pscInterfaceConfig={"networkAttachment": "a"}), "pscInterfaceConfig: set together"),
         (job(tensorboard="t"), "serviceAccount: empty; a job with a tensorboard needs one"),
     ],

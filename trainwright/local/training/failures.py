@@ -120,7 +120,9 @@ def failure_of(
     status = outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
     said = f" {outcome.said};" if outcome.said else ""
     if losses:
-        said = f" Before, {', '.join(dict.fromkeys(losses))} had been lost and restarted alone.{said}"
+        names = ", ".join(dict.fromkeys(losses))
+        hint = "restartJobOnWorkerRestart restarts all"
+        said = f" Before, {names} had been lost and restarted alone ({hint}).{said}"
     if ran_out_of_memory and status == _KILLED:
         text = f"The replica {replica} ran out of memory and exited with a non-zero status of {status}."
         return Failure(RESOURCE_EXHAUSTED, f"{text}{said} log: {log}")

@@ -39,6 +39,8 @@ GRACE_SECONDS = 30.0
 
 # Replicas of one framework fail within moments of the one that is the reason, whose end must be seen first.
 _SETTLING_SECONDS = 0.1
+# The kernel counts what it kills for memory on the whole machine: only a late kill can be that of a replica.
+_LOOK_SECONDS = 5.0
 
 
 class NotStarted(Exception):
@@ -123,7 +125,7 @@ class Job:
         self._losses: list[str] = []
         self._works: dict[str, Work] = {}
         self._is_up = False
-        self._kills = 0
+        self._kills = (0, 0)
         self._next_preemption: float | None = None
 
     @property
@@ -147,10 +149,12 @@ class Job:
         """Takes the machines of these replicas away, which is counted first. The caller holds the lock.
 
         Raises:
-            ValueError: It does not run, or not all of it.
+            ValueError: They do not run; one line.
         """
         if not self._is_up or self.cancelled.is_set():
             raise ValueError("its replicas are not running, or are being preempted already")
+        if not self._running.keys() & set(replicas):
+            raise ValueError(f"{', '.join(replicas)} has ended, while the job goes on")
         self._is_up = False
         preemptions = self.record.read().get("preemptions", 0) + 1
         self.record.write("JOB_STATE_RUNNING", preemptions=preemptions)
@@ -213,7 +217,7 @@ class Job:
                 replica.name: self._work(replica, self._environment(replica, cluster))
                 for replica in self.replicas
             }
-            self._kills = memory_kills()
+            self._kills = (memory_kills(),) * 2
             for name in self._works:
                 self._start(name)
             with self.lock:
@@ -250,11 +254,10 @@ class Job:
             try:
                 message = self._mail.get(timeout=self._patience())
             except queue.Empty:
+                self._kills = (self._kills[1], memory_kills())
                 if self._seconds_left() <= 0:
                     return self._timed_out()
-                self._next_preemption = None
-                with self.lock, contextlib.suppress(ValueError):
-                    self.preempt(tuple(self._works))
+                self._preempt_when_due()
                 continue
             if isinstance(message, str) or self.cancelled.is_set():
                 course = _Course.OVER
@@ -265,10 +268,16 @@ class Job:
         return course
 
     def _patience(self) -> float:
-        left = self._seconds_left()
+        left = min(self._seconds_left(), _LOOK_SECONDS)
         if self._next_preemption is not None:
             left = min(left, self._next_preemption - time.monotonic())
-        return max(0.0, min(left, threading.TIMEOUT_MAX))
+        return max(0.0, left)
+
+    def _preempt_when_due(self) -> None:
+        if self._next_preemption is not None and time.monotonic() >= self._next_preemption:
+            self._next_preemption = None
+            with self.lock, contextlib.suppress(ValueError):
+                self.preempt(tuple(self._works))
 
     def _seconds_left(self) -> float:
         started = self.record.read().get("startTime") or time.time()
@@ -310,11 +319,12 @@ class Job:
                 del self._running[end.replica]
         if any(map(self._is_success, current)):
             return _Course.OVER
-        before, self._kills = self._kills, memory_kills()
+        # The older of two looks: the newer one may lie between a kill and this.
+        ran_out = memory_kills() > self._kills[0]
         # A replica that was lost explains those that failed with it, not the other way round.
         for end in sorted(current, key=lambda end: not is_lost(end.outcome.exit_code)):
             if end.outcome.exit_code != 0:
-                course = self._follow(end, ran_out_of_memory=self._kills > before)
+                course = self._follow(end, ran_out_of_memory=ran_out)
                 if course is not _Course.GO_ON:
                     return course
         return _Course.GO_ON

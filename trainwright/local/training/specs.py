@@ -2,9 +2,9 @@
 
 Specs are CustomJobSpec as camelCase JSON (google-cloud-aiplatform 1.165.1, types/custom_job.py, which limits
 the variables too). Sources of the other rules, all of 2026-08-22: the docs' "Distributed training" (pools),
-"Configure compute resources" (disks, accelerators), "Create a Python training application for a prebuilt
-container" (packages, arguments), "Schedule training jobs based on resource availability" (flex start), "Use
-reservations", "Mount a Network File System share", "Set up TensorBoard".
+"Configure compute resources" (disks, accelerators, TPUs), "Create a Python training application for a
+prebuilt container" (packages, arguments), "Schedule training jobs based on resource availability" (flex
+start), "Use reservations", "Mount a Network File System share", "Set up TensorBoard".
 
 What says where machines come from and what they may reach (machineSpec, reservations, persistentResourceId,
 network, serviceAccount) is checked and has no effect here: every replica runs on this machine. What puts
@@ -48,7 +48,10 @@ def check(spec: dict) -> None:
         if pool:
             _check_pool(pool, number)
     _check_scheduling(spec, [pool for pool in pools if pool])
-    _check_machines_of(spec, [pool.get("machineSpec", {}) for pool in pools])
+    machines = [pool.get("machineSpec", {}) for pool in pools]
+    _check_reservations(spec, machines)
+    if _is_tpu(machines[0]) and sum(map(bool, pools)) > 1:
+        raise ValueError("workerPoolSpecs: several pools with a TPU; expected one pool with one replica")
     output_directory_of(spec)
     if spec.get("network") and spec.get("pscInterfaceConfig"):
         raise ValueError("pscInterfaceConfig: set together with network; expected one of them")
@@ -219,7 +222,11 @@ def _check_scheduling(spec: dict, pools: list[dict]) -> None:
             )
 
 
-def _check_machines_of(spec: dict, machines: list[dict]) -> None:
+def _is_tpu(machine: dict) -> bool:
+    return bool(machine.get("tpuTopology")) or machine.get("machineType") == "cloud-tpu"
+
+
+def _check_reservations(spec: dict, machines: list[dict]) -> None:
     """Reservations exclude flex start and persistent resources ("Use reservations", 2026-08-22)."""
     for number, machine in enumerate(machines):
         kind = machine.get("reservationAffinity", {}).get("reservationAffinityType", "NO_RESERVATION")
