@@ -18,6 +18,7 @@ from trainwright.local.training.specs import output_directory_of
 _TF_TYPES = ("chief", "worker", "ps", "evaluator")
 _LOWEST_PORT = 10_000
 _FEWEST_PORTS = 2_000
+_MOST_TRIES = 100
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -120,18 +121,18 @@ class Ports:
         Raises:
             OSError: There are not enough.
         """
-        candidates = list(_quiet_ports())
-        random.shuffle(candidates)
+        candidates = _quiet_ports()
+        found: list[int] = []
         with self._lock:
-            found: list[int] = []
-            while len(found) < number:
-                if not candidates:
-                    raise OSError(f"{number} free ports on 127.0.0.1 were not found")
-                port = candidates.pop()
+            for _ in range(_MOST_TRIES * number):
+                port = random.choice(candidates)  # noqa: S311 - no secret
                 if port not in self._taken and _is_free(port):
+                    self._taken.add(port)
                     found.append(port)
-            self._taken.update(found)
-        return found
+                if len(found) == number:
+                    return found
+            self._taken.difference_update(found)
+        raise OSError(f"{number} free ports on 127.0.0.1 were not found")
 
     def give_back(self, ports: Sequence[int]) -> None:
         """Says that nobody listens at these ports any more."""
