@@ -19,8 +19,9 @@ def preempt(job: str, replica: str | None) -> None:
         UserError: No local Vertex AI serves the state folder, or the job or the replica cannot be preempted.
     """
     from trainwright.cli.session import connect
-    from trainwright.settings import LOCAL_DEFAULTS, state_folder
+    from trainwright.settings import LOCAL, find_environment, state_folder
 
+    environment = find_environment(LOCAL)
     variables = connect(state_folder())
     if variables is None:
         raise UserError(f"local Vertex is down for {state_folder()}: nothing runs that could be preempted")
@@ -31,15 +32,13 @@ def preempt(job: str, replica: str | None) -> None:
 
     from trainwright.vertex.errors import google_errors
 
-    location = LOCAL_DEFAULTS["location"]
-    name = (
-        job if "/" in job else f"projects/{LOCAL_DEFAULTS['project']}/locations/{location}/customJobs/{job}"
-    )
+    parent = f"projects/{environment.project}/locations/{environment.location}"
+    name = job if "/" in job else f"{parent}/customJobs/{job}"
     if replica is not None:
         name += f"/replicas/{_CHIEF if replica == 'chief' else replica}"
     with google_errors(f"job {job}"):
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-        host = f"https://{location}-aiplatform.googleapis.com"
+        host = f"https://{environment.location}-aiplatform.googleapis.com"
         answer = AuthorizedSession(credentials).post(f"{host}/v1/{name}:preempt", timeout=_ANSWER_SECONDS)
         if not answer.ok:
             raise from_http_status(answer.status_code, answer.json()["error"]["message"])

@@ -10,7 +10,7 @@ import pyarrow.parquet
 
 HOUSE = Path(__file__).parents[3]
 NAME = "projects/trainwright-local/locations/us-central1/customJobs/77"
-ROUNDS, EVERY = 150, 10  # seconds are left after the first checkpoint
+ROUNDS, EVERY = 100, 10  # seconds are left after the first checkpoint
 
 
 def make_data(folder: Path) -> list[str]:
