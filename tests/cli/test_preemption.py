@@ -83,7 +83,7 @@ def test_a_spot_job_is_preempted_inside_another_command(shell: Shell, tmp_path: 
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "never"
         time.sleep(0.05)
