@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance benchmark kill-test compile docs lint format lock clean
+.PHONY: help setup torch run test conformance benchmark kill-test compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -12,6 +12,9 @@ DATASET ?= churn
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
+
+torch: $(READY) ## install PyTorch for the image trainer (CI does; its tests are skipped without it)
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 
 setup: $(READY) ## make .venv from the hashed lock
 
@@ -61,7 +64,7 @@ format: $(READY) ## format the code
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-		--python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra local --extra ml --extra examples --group dev pyproject.toml -o requirements.lock
 	grep -E '^uv==' requirements.lock | sed 's/ .*//' | $(BIN)/uv pip compile --quiet --universal \
 		--generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements-bootstrap.lock
 

@@ -1,18 +1,31 @@
-"""Who the other replicas of a training job are, by CLUSTER_SPEC.
+"""Who the other replicas of a training job are, by CLUSTER_SPEC, and what follows when one is lost.
 
 Vertex AI, "Distributed training", 2026-08-22: worker pool 0 is the primary replica, pool 1 the workers. Ranks
 as in Google's own parser (vertex-ai-samples, cluster_spec.py, 2026-08-19): 0 for pool 0, index + 1 in pool 1.
+
+Neither XGBoost's collective nor PyTorch's gloo recovers from a lost replica. So a replica that loses another
+becomes a new process in its own place and meets the others again, also the one that the platform restarts.
+The newest checkpoint is where all of them go on.
 """
 
+import contextlib
 import json
 import os
 import socket
+import sys
+import threading
 import time
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .runtime import UserError
+from .runtime import UserError, log
 
+MEET_SECONDS = 300
+"""How long replicas wait for one another: machines of one job start minutes apart."""
+SILENCE_SECONDS = 120
+"""How long a replica may say nothing before the others take it for lost."""
+_LOST_SINCE = "TRAINER_LOST_SINCE"
 _RANKED = ("workerpool0", "workerpool1")
 
 
@@ -85,3 +98,44 @@ def wait_for_port(host: str, port: int, seconds: float) -> None:
                 reason = f"{host}:{port} did not answer within {seconds:.0f} s ({error})"
                 raise UserError(f"the primary replica never came up: {reason}") from None
         time.sleep(0.1)
+
+
+def begin_anew(reason: str) -> typing.NoReturn:
+    """Becomes a new process of the same program, which meets the other replicas; does not return.
+
+    Args:
+        reason: What told that a replica was lost, in a line.
+
+    Raises:
+        UserError: The replicas have not worked together since one was lost five minutes ago.
+    """
+    since = float(os.environ.setdefault(_LOST_SINCE, str(time.time())))
+    if time.time() - since > MEET_SECONDS:
+        raise UserError(f"a replica was lost and did not come back within {MEET_SECONDS} s: {reason}")
+    log("WARNING", "a replica was lost: meeting the others again, to go on from the last checkpoint")
+    time.sleep(0.5)  # until those who listened have noticed too
+    sys.stdout.flush()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # sockets of C++ libraries would be inherited, with the port
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very words that started this process
+
+
+def progressed() -> None:
+    """Says that the replicas work together again, so that a loss counts anew."""
+    os.environ.pop(_LOST_SINCE, None)
+
+
+@contextlib.contextmanager
+def limit(seconds: float, message: str) -> Iterator[None]:
+    """Ends the process when what is inside takes longer, for libraries that cannot be interrupted there."""
+
+    def end() -> None:
+        log("ERROR", f"{message} within {seconds:.0f} s")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 
 import xgboost
 
-from ..cluster import read_cluster
+from ..cluster import begin_anew, progressed, read_cluster
 from ..runtime import (
     Checkpoints,
     Preempted,
@@ -24,7 +24,7 @@ from ..runtime import (
     run,
     write_bytes,
 )
-from .collective import Collective
+from .collective import Collective, reason_of
 from .data import Transform, read_matrix, read_transform
 
 METRICS = {"logloss": min, "auc": max}
@@ -118,7 +118,7 @@ def train(settings: Settings) -> None:
             raise Preempted(
                 "SIGTERM, as for the other replicas: a restart goes on from the last checkpoint"
             ) from None
-        replicas.begin_anew(error)
+        begin_anew(reason_of(error))
 
 
 def _train(settings: Settings, replicas: Collective, preemption: Preemption) -> None:
@@ -176,7 +176,7 @@ def _boost(
     while progress.rounds < settings.rounds:
         booster.update(rows, progress.rounds)
         progress.note(_metrics(booster, held_out, progress.rounds), settings.metric)
-        replicas.progressed()
+        progressed()
         patience = settings.early_stopping_rounds
         if patience and progress.rounds - progress.best_round >= patience:
             log("INFO", f"stopped after round {progress.rounds}: best was {progress.best_round}")
