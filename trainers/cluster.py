@@ -11,6 +11,7 @@ The newest checkpoint is where all of them go on.
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -125,8 +126,11 @@ def progressed() -> None:
 
 
 @contextlib.contextmanager
-def limit(seconds: float, message: str) -> Iterator[None]:
-    """Ends the process when what is inside takes longer, for libraries that cannot be interrupted there."""
+def meeting(seconds: float, message: str) -> Iterator[None]:
+    """What is inside waits for other replicas, in a library that cannot be interrupted.
+
+    The process ends when that takes longer, and at once at SIGTERM: there is nothing to save yet.
+    """
 
     def end() -> None:
         log("ERROR", f"{message} within {seconds:.0f} s")
@@ -135,7 +139,9 @@ def limit(seconds: float, message: str) -> Iterator[None]:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+    noted = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, noted)
         timer.cancel()

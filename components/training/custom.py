@@ -1,21 +1,29 @@
 """Training as a Vertex AI custom job, from a program whose source stands in the compiled YAML."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google_cloud_pipeline_components import _placeholders as placeholders
 from google_cloud_pipeline_components.v1.custom_job import CustomTrainingJobOp
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from trainwright.authoring.images import PYARROW, PYTHON_IMAGE, STORAGE, XGBOOST
+from trainwright.authoring.images import PYARROW, PYTHON_IMAGE, STORAGE, TENSORBOARDX, XGBOOST
 from trainwright.authoring.programs import Program
+
+RUNTIME_FILES = (
+    "trainers/__init__.py",
+    "trainers/cluster.py",
+    "trainers/reporting.py",
+    "trainers/runtime.py",
+)
+"""What every trainer shares."""
 
 XGBOOST_TABULAR = Program(
     module="trainers.xgboost_tabular",
     root=Path(__file__).parents[2],
-    files=("trainers/__init__.py", "trainers/cluster.py", "trainers/runtime.py", "trainers/xgboost_tabular"),
-    packages=(PYARROW, STORAGE, XGBOOST),
+    files=(*RUNTIME_FILES, "trainers/xgboost_tabular"),
+    packages=(PYARROW, STORAGE, TENSORBOARDX, XGBOOST),
 )
 """The program of `train_xgboost_tabular`; its arguments: `trainers.xgboost_tabular.__main__.Settings`."""
 
@@ -85,6 +93,21 @@ class Training(NamedTuple):
     model: Model
     metrics: Metrics
     gcp_resources: str
+
+
+def training_job(**settings: Any) -> dsl.PipelineTask:
+    """`CustomTrainingJobOp` as the account, in the network and with the key of the run that it is part of.
+
+    Args:
+        **settings: Of the op; its location and project are the run's as well, by its own defaults.
+    """
+    job = CustomTrainingJobOp(
+        service_account=placeholders.SERVICE_ACCOUNT_PLACEHOLDER,
+        network=placeholders.NETWORK_PLACEHOLDER,
+        encryption_spec_key_name=placeholders.ENCRYPTION_SPEC_KMS_KEY_NAME_PLACEHOLDER,
+        **settings,
+    )
+    return job.set_display_name("Train in a custom job")
 
 
 @dsl.pipeline(
@@ -169,7 +192,7 @@ def train_xgboost_tabular(
         f"--validation={inputs.outputs['validation_uri']}",
         f"--transform={inputs.outputs['transform_uri']}",
     ]
-    job = CustomTrainingJobOp(
+    job = training_job(
         display_name=display_name,
         worker_pool_specs=[
             {
@@ -184,11 +207,7 @@ def train_xgboost_tabular(
         max_wait_duration=max_wait_duration,
         restart_job_on_worker_restart=restart_job_on_worker_restart,
         labels=labels,
-        # Of the run, as its location and project, which are the op's own defaults.
-        service_account=placeholders.SERVICE_ACCOUNT_PLACEHOLDER,
-        network=placeholders.NETWORK_PLACEHOLDER,
-        encryption_spec_key_name=placeholders.ENCRYPTION_SPEC_KMS_KEY_NAME_PLACEHOLDER,
-    ).set_display_name("Train in a custom job")
+    )
     described = trained_model(
         directory=inputs.outputs["directory_uri"], job=job.outputs["gcp_resources"]
     ).set_display_name("Describe the trained model")

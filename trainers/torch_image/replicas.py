@@ -9,7 +9,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..cluster import MEET_SECONDS, SILENCE_SECONDS, Cluster, limit
+from ..cluster import MEET_SECONDS, SILENCE_SECONDS, Cluster, meeting
 from ..runtime import log
 
 _LOST = ("gloo", "nccl", "connection", "timed out", "timeout", "store")
@@ -33,7 +33,7 @@ class Replicas:
         if not cluster.is_distributed:
             return
         log("INFO", f"replica {cluster.rank} of {cluster.size} waits for the others")
-        with limit(MEET_SECONDS, f"not all of the {cluster.size} replicas came"):
+        with meeting(MEET_SECONDS, f"not all of the {cluster.size} replicas came"):
             distributed.init_process_group(
                 "nccl" if self._device.type == "cuda" else "gloo",
                 init_method=f"tcp://{socket.gethostbyname(cluster.host)}:{cluster.port}",

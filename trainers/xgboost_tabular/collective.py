@@ -15,7 +15,7 @@ import xgboost
 from xgboost import collective
 from xgboost.tracker import RabitTracker
 
-from ..cluster import MEET_SECONDS, SILENCE_SECONDS, Cluster, limit, wait_for_port
+from ..cluster import MEET_SECONDS, SILENCE_SECONDS, Cluster, meeting, wait_for_port
 from ..runtime import UserError, log
 
 
@@ -45,7 +45,7 @@ class Collective:
         else:
             wait_for_port(cluster.host, cluster.port, MEET_SECONDS)
         log("INFO", f"replica {cluster.rank} of {cluster.size} waits for the others")
-        with limit(MEET_SECONDS, f"not all of the {cluster.size} replicas came"):
+        with meeting(MEET_SECONDS, f"not all of the {cluster.size} replicas came"):
             collective.init(
                 dmlc_communicator="rabit",
                 dmlc_tracker_uri=socket.gethostbyname(cluster.host),

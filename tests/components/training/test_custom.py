@@ -8,6 +8,7 @@ from kfp import compiler
 from kfp.dsl import Artifact, Dataset, Metrics, Model
 
 from trainwright.components.training.custom import (
+    RUNTIME_FILES,
     XGBOOST_TABULAR,
     train_xgboost_tabular,
     trained_model,
@@ -97,4 +98,4 @@ def test_the_program_reads_no_file_that_it_does_not_carry():
     }
     folder = Path(__file__).parents[3] / "trainers"
     present = {f"trainers/{path.relative_to(folder)}" for path in (folder / "xgboost_tabular").rglob("*.py")}
-    assert names == present | {"trainers/__init__.py", "trainers/runtime.py"}
+    assert names == present | set(RUNTIME_FILES)
