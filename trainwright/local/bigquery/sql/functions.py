@@ -83,7 +83,6 @@ REPLACE(STRING, STRING, STRING) STRING = replace({0}, {1}, {2})
 REPEAT(STRING, INT64) STRING = repeat({0}, bq_natural({1}, 'REPEAT'))
 STARTS_WITH(STRING, STRING) BOOL = starts_with({0}, {1})
 ENDS_WITH(STRING, STRING) BOOL = ends_with({0}, {1})
-CONTAINS_SUBSTR(STRING, STRING) BOOL = !
 STRPOS(STRING, STRING) INT64 = instr({0}, {1})
 INSTR(STRING, STRING) INT64 = instr({0}, {1})
 LPAD(STRING, INT64) STRING = lpad({0}, CAST(bq_natural({1}, 'LPAD') AS INTEGER), ' ')
@@ -101,7 +100,8 @@ FROM_BASE64(STRING) BYTES = from_base64({0})
 MD5(S) BYTES = unhex(md5({0}))
 SHA1(S) BYTES = unhex(sha1({0}))
 SHA256(S) BYTES = unhex(sha256({0}))
-FARM_FINGERPRINT(S) INT64 = bq_farm_fingerprint({0})
+FARM_FINGERPRINT(STRING) INT64 = bq_farm_text({0})
+FARM_FINGERPRINT(BYTES) INT64 = bq_farm_bytes({0})
 
 PARSE_JSON(STRING) JSON = CAST({0} AS JSON)
 
@@ -159,7 +159,7 @@ def _read() -> dict[str, list[Signature]]:
     table: dict[str, list[Signature]] = {}
     for line in _TABLE.strip().splitlines():
         match = _LINE.fullmatch(line)
-        if match is None or match[4] == "!":
+        if match is None:
             continue
         parameters = tuple(part.strip() for part in match[2].split(",") if part.strip())
         for letter, kinds in (("N", _NUMBERS), ("S", _TEXTS)):

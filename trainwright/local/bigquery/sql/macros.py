@@ -1,4 +1,4 @@
-"""Macros of DuckDB for what BigQuery does otherwise; made anew in every connection to the database."""
+"""Macros of DuckDB for what BigQuery does otherwise; made anew whenever the database is opened."""
 
 import duckdb
 
@@ -34,6 +34,10 @@ _MACROS = (
     " ELSE printf('.%06d', us) END",
     "bq_datetime_text(t) AS strftime(t, '%Y-%m-%d %H:%M:%S') || bq_fraction(microsecond(t) % 1000000)",
     "bq_time_text(t) AS left(CAST(t AS VARCHAR), 8) || bq_fraction(microsecond(t) % 1000000)",
+    "bq_long_text(t) AS strftime(t, '%Y-%m-%d %H:%M:%S') || CASE WHEN microsecond(t) % 1000000 = 0 THEN ''"
+    " ELSE printf('.%06d', microsecond(t) % 1000000) END",
+    "bq_long_time(t) AS left(CAST(t AS VARCHAR), 8) || CASE WHEN microsecond(t) % 1000000 = 0 THEN ''"
+    " ELSE printf('.%06d', microsecond(t) % 1000000) END",
     "bq_floor_divide(a, b) AS CAST(CASE WHEN a % b < 0 THEN a // b - 1 ELSE a // b END AS BIGINT)",
     "bq_days(d) AS CAST(date_diff('day', DATE '1970-01-01', d) AS BIGINT)",
     "bq_week(d, shift) AS bq_floor_divide(bq_days(d) + shift, 7)",
@@ -46,6 +50,6 @@ _MACROS = (
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the macros and functions in a connection's temporary schema."""
+    """Makes the macros and functions in the database, where every cursor sees them."""
     for macro in _MACROS:
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
+        connection.execute(f"CREATE OR REPLACE MACRO {macro}")
