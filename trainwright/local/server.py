@@ -103,6 +103,7 @@ class LocalVertex:
         self.stop()
 
     def _open(self) -> None:
+        from trainwright.local.bigquery import BigQuery, bigquery_app
         from trainwright.local.services import Services
         from trainwright.local.storage import Storage, storage_app
         from trainwright.local.wire import Wire
@@ -117,6 +118,10 @@ class LocalVertex:
             self.state / "storage", self.state / "storage.sqlite", project_number=PROJECT_NUMBER
         )
         storage.create_bucket(BUCKET)
+        bigquery = BigQuery(
+            self.state / "bigquery", storage, project=PROJECT_ID, project_number=PROJECT_NUMBER
+        )
+        self._closing.callback(bigquery.close)
         services = Services(
             store=store,
             state=self.state,
@@ -131,6 +136,7 @@ class LocalVertex:
             state=self.state,
             services=services.by_name,
             storage_app=storage_app(storage, token=token),
+            bigquery_app=bigquery_app(bigquery),
             store=store,
             project=PROJECT_ID,
             location=LOCATION,

@@ -132,6 +132,7 @@ def make_wire(folder, **options):
         state=folder,
         services=services,
         storage_app=storage_app,
+        bigquery_app=storage_app,
         store=store,
         project="trainwright-local",
         location="us-central1",

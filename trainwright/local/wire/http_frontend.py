@@ -1,4 +1,4 @@
-"""The HTTP application: REST of Vertex AI and Resource Manager, access tokens, the way to storage."""
+"""The HTTP application: REST of Vertex AI and Resource Manager, access tokens, the way to storage and BigQuery."""
 
 import asyncio
 import hmac
@@ -23,6 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _MAX_BODY = 64 * 1024 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_BIGQUERY_PATHS = ("/bigquery/", "/upload/bigquery/", "/resumable/upload/bigquery/")
 _STORAGE_PATHS = ("/storage/", "/upload/storage/", "/download/storage/", "/batch/storage/")
 
 
@@ -34,16 +35,24 @@ class HttpFrontend:
         routes: The table of methods.
         account: Checks credentials and grants access tokens.
         storage_app: Serves Cloud Storage.
+        bigquery_app: Serves BigQuery.
         token: The first segment of the path by which gcsfs and others without credentials reach storage.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, routes: Routes, account: ServiceAccount, storage_app: App, token: str
+        self,
+        dispatcher: Dispatcher,
+        routes: Routes,
+        account: ServiceAccount,
+        storage_app: App,
+        bigquery_app: App,
+        token: str,
     ) -> None:
         self._dispatcher = dispatcher
         self._routes = routes
         self._account = account
         self._storage_app = storage_app
+        self._bigquery_app = bigquery_app
         self._storage_key = f"/{token}/".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,9 +85,11 @@ class HttpFrontend:
             self._account.check(headers.get("authorization"))
         except CredentialRefused as refusal:
             raise exceptions.Unauthenticated(f"Request refused: {refusal}") from None
+        state = {**scope.get("state", {}), "authenticated": True}
         if _is_storage(host, path):
-            state = {**scope.get("state", {}), "authenticated": True}
             await self._storage_app({**scope, "scheme": "https", "state": state}, receive, send)
+        elif _is_bigquery(host, path):
+            await self._bigquery_app({**scope, "state": state}, receive, send)
         elif host in _LOOPBACK or "aiplatform" in host or host.startswith("cloudresourcemanager."):
             await self._call(headers, scope, receive, send)
         elif host.startswith("iamcredentials."):
@@ -129,6 +140,12 @@ def _is_storage(host: str, path: str) -> bool:
     if host == "www.googleapis.com":
         return path.startswith(_STORAGE_PATHS)
     return host == "storage.googleapis.com" or host.endswith(".storage.googleapis.com")
+
+
+def _is_bigquery(host: str, path: str) -> bool:
+    if host == "www.googleapis.com":
+        return path.startswith(_BIGQUERY_PATHS)
+    return host == "bigquery.googleapis.com"
 
 
 async def _unless_disconnected(call: Coroutine[Any, Any, Message], receive: Receive) -> Message:

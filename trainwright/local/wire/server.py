@@ -39,6 +39,7 @@ class Wire:
         services: Objects by service name ("JobService", "Operations", "Projects", ...), with a method
             `create_custom_job(request, context)` for each RPC that they serve.
         storage_app: An ASGI application that serves Cloud Storage.
+        bigquery_app: An ASGI application that serves BigQuery.
         store: Tells of changed resources.
         project: The project's ID.
         location: The region of requests that name none.
@@ -52,6 +53,7 @@ class Wire:
         state: Path,
         services: Mapping[str, object],
         storage_app: App,
+        bigquery_app: App,
         store: Store,
         project: str,
         location: str,
@@ -61,6 +63,7 @@ class Wire:
         self._folder = (state / "credentials").absolute()
         self._services = services
         self._storage_app = storage_app
+        self._bigquery_app = bigquery_app
         self._store = store
         self._project = project
         self._location = location
@@ -141,7 +144,9 @@ class Wire:
             dispatcher = Dispatcher(self._services, self._store, routes, self._location)
             grpc_frontend = GrpcFrontend(dispatcher, routes, account)
             grpc_port = await grpc_frontend.start()
-            app = HttpFrontend(dispatcher, routes, account, self._storage_app, self._token)
+            app = HttpFrontend(
+                dispatcher, routes, account, self._storage_app, self._bigquery_app, self._token
+            )
             stop_http = _serve_http(app, http_listener)
             proxy = Proxy(
                 token=self._token,

@@ -305,6 +305,9 @@ def _definition(node: exp.Expression) -> Column:
     for constraint in node.args.get("constraints") or []:
         if isinstance(constraint.kind, exp.NotNullColumnConstraint):
             required = True
+        elif isinstance(constraint.kind, exp.Properties):
+            for option in constraint.kind.expressions:
+                described = _option(option).get("description", described)
         else:
             raise InvalidQuery(f"Column {node.name}: {constraint.sql(dialect='bigquery')} is not supported")
     kind = read_type(node.args["kind"])
@@ -316,22 +319,32 @@ def _attributes(properties: exp.Properties | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for each in properties.expressions if properties is not None else []:
         if isinstance(each, exp.PartitionedByProperty):
-            columns = [column.name for column in each.find_all(exp.Column, exp.Identifier)]
-            attributes["timePartitioning"] = {"type": "DAY", "field": columns[0] if columns else ""}
-        elif isinstance(each, exp.Cluster):
+            attributes["timePartitioning"] = _partitioning(each.this)
+        elif isinstance(each, exp.ClusterProperty):
             attributes["clustering"] = {"fields": [column.name for column in each.expressions]}
-        elif isinstance(each, exp.Property):
+        elif isinstance(each, exp.LocationProperty):
+            attributes["location"] = each.this.name
+        elif type(each) is exp.Property:
             attributes |= _option(each)
         else:
             raise unsupported(each)
     return attributes
 
 
+def _partitioning(node: exp.Expression) -> dict[str, str]:
+    """TimePartitioning of `PARTITION BY column`, of `DATE(column)` or of `..._TRUNC(column, part)`."""
+    if isinstance(node, exp.Identifier):
+        return {"type": "DAY", "field": node.name}
+    if isinstance(node, exp.Anonymous) and node.expressions and isinstance(node.expressions[0], exp.Column):
+        part = node.expressions[1].name.upper() if len(node.expressions) > 1 else "DAY"
+        if part in ("HOUR", "DAY", "MONTH", "YEAR") and str(node.this).upper().endswith(("DATE", "_TRUNC")):
+            return {"type": part, "field": node.expressions[0].name}
+    raise InvalidQuery(f"PARTITION BY {node.sql(dialect='bigquery')} is not supported by local BigQuery")
+
+
 def _option(node: exp.Property) -> dict[str, Any]:
     name = node.this.name.lower() if isinstance(node.this, exp.Expression) else str(node.this).lower()
     value = node.args["value"]
-    if name == "location" and isinstance(value, exp.Literal):
-        return {"location": value.name}
     if name not in _OPTIONS:
         raise InvalidQuery(f"OPTIONS({name}) is not supported by local BigQuery")
     if name == "labels" and isinstance(value, exp.Array):
