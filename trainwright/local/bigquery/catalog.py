@@ -124,7 +124,10 @@ class Catalog:
     def find(self, name: TableName) -> dict[str, Any] | None:
         """A table's resource, or None."""
         row = one(
-            self.cursor, "SELECT resource FROM catalog.tables WHERE dataset = ? AND id = ?", name.dataset, name.table
+            self.cursor,
+            "SELECT resource FROM catalog.tables WHERE dataset = ? AND id = ?",
+            name.dataset,
+            name.table,
         )
         return read(row[0]) if row is not None else None
 
@@ -149,7 +152,10 @@ class Catalog:
             InvalidQuery: It is a view.
         """
         row = one(
-            self.cursor, "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?", name.dataset, name.table
+            self.cursor,
+            "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?",
+            name.dataset,
+            name.table,
         )
         if row is None:
             self.table(name)
@@ -191,15 +197,25 @@ class Catalog:
     def write_table(self, name: TableName, resource: Mapping[str, Any], physical: str) -> None:
         """Keeps a table's resource and where its rows are; rows that were there before are dropped."""
         old = one(
-            self.cursor, "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?", name.dataset, name.table
+            self.cursor,
+            "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?",
+            name.dataset,
+            name.table,
         )
         if old is not None:
-            self.cursor.execute("DELETE FROM catalog.tables WHERE dataset = ? AND id = ?", [name.dataset, name.table])
+            self.cursor.execute(
+                "DELETE FROM catalog.tables WHERE dataset = ? AND id = ?", [name.dataset, name.table]
+            )
             if old[0] and old[0] != physical:
                 self.cursor.execute(f"DROP TABLE {old[0]}")
         now = int(time.time() * 1000)
         made = {"creationTime": str(now), "type": "TABLE" if physical else "VIEW"}
-        kept = {**made, **resource, "lastModifiedTime": str(now), "tableReference": name.reference(self.project)}
+        kept = {
+            **made,
+            **resource,
+            "lastModifiedTime": str(now),
+            "tableReference": name.reference(self.project),
+        }
         self.cursor.execute(
             "INSERT INTO catalog.tables VALUES (?, ?, ?, ?, ?)",
             [name.dataset, name.table, physical, now, json.dumps(kept)],
@@ -217,9 +233,14 @@ class Catalog:
         """
         self.table(name)
         row = one(
-            self.cursor, "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?", name.dataset, name.table
+            self.cursor,
+            "SELECT physical FROM catalog.tables WHERE dataset = ? AND id = ?",
+            name.dataset,
+            name.table,
         )
-        self.cursor.execute("DELETE FROM catalog.tables WHERE dataset = ? AND id = ?", [name.dataset, name.table])
+        self.cursor.execute(
+            "DELETE FROM catalog.tables WHERE dataset = ? AND id = ?", [name.dataset, name.table]
+        )
         if row is not None and row[0]:
             self.cursor.execute(f"DROP TABLE {row[0]}")
 
@@ -230,7 +251,7 @@ class Catalog:
             return 0, 0
         columns = columns_of(resource["schema"])
         sizes = " + ".join(f"coalesce({_bytes(quoted(c.name), c.type)}, 0)" for c in columns) or "0"
-        row = one(self.cursor, f"SELECT count(*), coalesce(sum({sizes}), 0) FROM {self.physical(name)}")  # noqa: S608
+        row = one(self.cursor, f"SELECT count(*), coalesce(sum({sizes}), 0) FROM {self.physical(name)}")
         assert row is not None
         return int(row[0]), int(row[1])
 
@@ -244,9 +265,7 @@ class Catalog:
         if len(parts) == 1 and self._default_dataset:
             return TableName(self._default_dataset, parts[0])
         if len(parts) == 1:
-            raise InvalidQuery(
-                f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table)'
-            )
+            raise InvalidQuery(f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table)')
         if len(parts) > 3:
             raise InvalidQuery(f"Invalid table name: {'.'.join(parts)}")
         if len(parts) == 3:
@@ -263,7 +282,9 @@ class Catalog:
             self.dataset(name.dataset)
         resource = self.find(name)
         if resource is None:
-            raise NotFound(f"Not found: Table {self.project}:{name} was not found in location {self._location or 'US'}")
+            raise NotFound(
+                f"Not found: Table {self.project}:{name} was not found in location {self._location or 'US'}"
+            )
         if name not in self.read:
             self.read.append(name)
         columns = columns_of(resource.get("schema", {}))
@@ -274,7 +295,7 @@ class Catalog:
         return Source(columns, sql=self.physical(name))
 
     def wildcard(self, parts: Sequence[str]) -> tuple[tuple[Column, ...], Sequence[tuple[str, str]]]:
-        """The tables whose names start alike; see `queries.Tables`. The newest one's schema is that of all."""
+        """The tables whose names start alike, with the newest one's schema; see `queries.Tables`."""
         pattern = self.resolve(parts)
         prefix = pattern.table[:-1]
         self.dataset(pattern.dataset)
@@ -292,8 +313,8 @@ class Catalog:
             has = {column.name.lower(): column.type for column in columns_of(resource["schema"])}
             if any(has.get(name) != kind for name, kind in wanted.items()):
                 raise InvalidQuery(
-                    f"Wildcard table {pattern}: {row[0]} lacks a column of the newest table, or has it with another"
-                    " type, which is not supported by local BigQuery"
+                    f"Wildcard table {pattern}: {row[0]} lacks a column of the newest table, or has it with"
+                    " another type, which is not supported by local BigQuery"
                 )
             self.read.append(TableName(pattern.dataset, row[0]))
         return columns, [(row[0][len(prefix) :], row[1]) for row in found]
@@ -314,5 +335,3 @@ def _bytes(sql: str, kind: Type, depth: int = 0) -> str:
         names = ((f"struct_extract({sql}, '{f.name}')", f.type) for f in kind.fields)
         return "(" + " + ".join(f"coalesce({_bytes(name, each, depth)}, 0)" for name, each in names) + ")"
     return f"CASE WHEN {sql} IS NULL THEN 0 ELSE {_FIXED_BYTES[kind.kind]} END"
-
-

@@ -26,7 +26,9 @@ CREATE TABLE IF NOT EXISTS catalog.datasets (id VARCHAR, resource VARCHAR);
 CREATE TABLE IF NOT EXISTS catalog.tables (
     dataset VARCHAR, id VARCHAR, physical VARCHAR, changed BIGINT, resource VARCHAR
 );
-CREATE TABLE IF NOT EXISTS catalog.jobs (id VARCHAR, number BIGINT, created DOUBLE, state VARCHAR, resource VARCHAR);
+CREATE TABLE IF NOT EXISTS catalog.jobs (
+    id VARCHAR, number BIGINT, created DOUBLE, state VARCHAR, resource VARCHAR
+);
 """
 
 

@@ -24,7 +24,7 @@ class Destination:
         name: The table.
         write: What becomes of the rows that are there.
         create: Whether the table may be made.
-        attributes: Fields of a table that is made or replaced (partitioning, clustering, labels, description).
+        attributes: Fields of a table that is made or replaced: partitioning, labels, description.
     """
 
     name: TableName
@@ -81,17 +81,19 @@ def write(catalog: Catalog, destination: Destination, columns: Sequence[Column],
         raise Invalid(f"{catalog.project}:{name} is a view, which cannot be written")
     physical = catalog.physical(name)
     if destination.write == "WRITE_TRUNCATE":
-        kept = {k: v for k, v in existing.items() if k in ("creationTime", "description", "labels", "friendlyName")}
+        kept = {
+            k: v
+            for k, v in existing.items()
+            if k in ("creationTime", "description", "labels", "friendlyName")
+        }
         physical = catalog.new_rows(columns)
         count = insert(catalog, physical, columns, sql)
-        catalog.write_table(
-            name, {**kept, **destination.attributes, "schema": schema_of(columns)}, physical
-        )
+        catalog.write_table(name, {**kept, **destination.attributes, "schema": schema_of(columns)}, physical)
         return count
     if destination.write == "WRITE_TRUNCATE_DATA":
-        catalog.cursor.execute(f"DELETE FROM {physical}")  # noqa: S608
+        catalog.cursor.execute(f"DELETE FROM {physical}")
     elif destination.write == "WRITE_EMPTY":
-        filled = catalog.cursor.execute(f"SELECT 1 FROM {physical} LIMIT 1").fetchone()  # noqa: S608
+        filled = catalog.cursor.execute(f"SELECT 1 FROM {physical} LIMIT 1").fetchone()
         if filled:
             raise Duplicate(f"Already Exists: Table {catalog.project}:{name}")
     there = columns_of(existing["schema"])
@@ -121,5 +123,5 @@ def _check_fit(catalog: Catalog, name: TableName, there: Sequence[Column], colum
 def insert(catalog: Catalog, physical: str, columns: Sequence[Column], sql: str) -> int:
     """Adds the rows of a query to rows that are there; returns how many."""
     listed = ", ".join(quoted(column.name) for column in columns)
-    done = catalog.cursor.execute(f"INSERT INTO {physical} ({listed}) {sql}").fetchone()  # noqa: S608
+    done = catalog.cursor.execute(f"INSERT INTO {physical} ({listed}) {sql}").fetchone()
     return int(done[0]) if done else 0

@@ -126,4 +126,6 @@ def check_etag(request: Request, resource: Mapping[str, Any]) -> None:
 
 def etag(resource: Mapping[str, Any]) -> str:
     """An entity tag of what a resource holds."""
-    return base64.b64encode(zlib.crc32(json.dumps(resource, sort_keys=True).encode()).to_bytes(4, "big")).decode()
+    return base64.b64encode(
+        zlib.crc32(json.dumps(resource, sort_keys=True).encode()).to_bytes(4, "big")
+    ).decode()

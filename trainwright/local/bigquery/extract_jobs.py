@@ -64,7 +64,7 @@ def extract(
     listed = ", ".join(f"{_written(quoted(c.name), c.type, kind)} AS {quoted(c.name)}" for c in columns)
     try:
         catalog.cursor.execute(
-            f"COPY (SELECT {listed} FROM {source} ORDER BY rowid) TO {text(str(file))} ({options})"  # noqa: S608
+            f"COPY (SELECT {listed} FROM {source} ORDER BY rowid) TO {text(str(file))} ({options})"
         )
         # One file holds all: the first URI's. BigQuery writes an empty one where it has more URIs than parts.
         uri = uris[0].replace("*", "000000000000")
@@ -105,8 +105,8 @@ def _written(sql: str, kind: Type, format_name: str, depth: int = 0) -> str:
             inner = _written(item, kind.element, format_name, depth + 1)
             return f"coalesce(list_transform({sql}, lambda {item}: {inner}), [])"
         fields = ", ".join(
-            f"{quoted(f.name)} := {_written(f'struct_extract({sql}, {text(f.name)})', f.type, format_name, depth)}"
-            for f in kind.fields
+            f"{quoted(f.name)} := {_written(part, f.type, format_name, depth)}"
+            for f, part in ((f, f"struct_extract({sql}, {text(f.name)})") for f in kind.fields)
         )
         return f"CASE WHEN {sql} IS NOT NULL THEN struct_pack({fields}) END"
     return (_CSV if format_name == "CSV" else _JSON).get(kind.kind, "{0}").format(sql)
@@ -120,7 +120,9 @@ def copy(catalog: Catalog, configuration: Mapping[str, Any]) -> dict[str, Any]:
     """
     operation = str(configuration.get("operationType") or "COPY")
     if operation not in ("COPY", "OPERATION_TYPE_UNSPECIFIED"):
-        raise NotImplementedHere(f"operationType {operation} is not supported by local BigQuery: expected COPY")
+        raise NotImplementedHere(
+            f"operationType {operation} is not supported by local BigQuery: expected COPY"
+        )
     references = configuration.get("sourceTables") or [configuration.get("sourceTable") or {}]
     names: list[TableName] = []
     for reference in references:
@@ -128,7 +130,7 @@ def copy(catalog: Catalog, configuration: Mapping[str, Any]) -> dict[str, Any]:
         names.append(table_name(reference))
     columns: Sequence[Column] = columns_of(catalog.table(names[0]).get("schema", {}))
     listed = ", ".join(quoted(column.name) for column in columns)
-    selects = [f"SELECT {listed} FROM {catalog.physical(name)}" for name in names]  # noqa: S608
+    selects = [f"SELECT {listed} FROM {catalog.physical(name)}" for name in names]
     destination = Destination.of(catalog, configuration, default_write="WRITE_EMPTY")
     rows = write(catalog, destination, columns, " UNION ALL ".join(selects))
     return {"copiedRows": str(rows), "copiedLogicalBytes": str(sum(catalog.size(name)[1] for name in names))}

@@ -25,7 +25,7 @@ from trainwright.local.bigquery.exchange import (
 )
 from trainwright.local.bigquery.jobs import failure
 from trainwright.local.bigquery.names import table_name
-from trainwright.local.bigquery.table_routes import row_page
+from trainwright.local.bigquery.table_rows import row_page
 from trainwright.local.bigquery.types import columns_of
 
 # A job that is done this soon is answered as done, and spares its client a second of sleep.
@@ -124,7 +124,11 @@ class JobRoutes:
         def work() -> dict[str, Any]:
             self._check_project(request)
             inner = {key: body[key] for key in _QUERY_FIELDS if body.get(key) is not None}
-            configuration = {"query": inner, "labels": body.get("labels"), "dryRun": truth(body.get("dryRun"))}
+            configuration = {
+                "query": inner,
+                "labels": body.get("labels"),
+                "dryRun": truth(body.get("dryRun")),
+            }
             configuration = {key: value for key, value in configuration.items() if value}
             reference = {"location": body["location"]} if body.get("location") else {}
             job = self._bigquery.jobs.insert({"configuration": configuration, "jobReference": reference})

@@ -70,7 +70,9 @@ class Jobs:
             for table in catalog.tables(RESULTS):
                 if time.time() - int(table["creationTime"]) / 1000 > _RESULT_SECONDS:
                     catalog.delete_table(query_jobs.TableName(RESULTS, table["tableReference"]["tableId"]))
-            left = cursor.execute("SELECT id FROM catalog.jobs WHERE state <> 'DONE' ORDER BY number").fetchall()
+            left = cursor.execute(
+                "SELECT id FROM catalog.jobs WHERE state <> 'DONE' ORDER BY number"
+            ).fetchall()
         for (job,) in left:
             self._submit(job)
 
@@ -124,8 +126,8 @@ class Jobs:
             raise Invalid(f"Invalid value for stateFilter: {state}: expected done, pending or running")
         with self._database.transaction() as cursor:
             found = cursor.execute(
-                "SELECT number, resource FROM catalog.jobs WHERE (? = '' OR state = ?) AND (? IS NULL OR number < ?)"
-                " ORDER BY number DESC LIMIT ?",
+                "SELECT number, resource FROM catalog.jobs WHERE (? = '' OR state = ?)"
+                " AND (? IS NULL OR number < ?) ORDER BY number DESC LIMIT ?",
                 [wanted, wanted, before, before, limit + 1],
             ).fetchall()
         more = found[limit - 1][0] if len(found) > limit else None
@@ -180,7 +182,9 @@ class Jobs:
         with self._database.transaction() as cursor:
             row = one(cursor, "SELECT resource FROM catalog.jobs WHERE id = ?", identifier)
         resource = read(row[0]) if row is not None else None
-        if resource is None or (location and location.lower() != resource["jobReference"]["location"].lower()):
+        if resource is None or (
+            location and location.lower() != resource["jobReference"]["location"].lower()
+        ):
             raise NotFound(f"Not found: Job {self._project}:{location or 'US'}.{identifier}")
         return resource
 
@@ -276,7 +280,9 @@ class Jobs:
     def _execute(self, resource: dict[str, Any]) -> None:
         """Runs a job and notes that it is done, in one transaction."""
         identifier, configuration = resource["jobReference"]["jobId"], resource["configuration"]
-        open_transaction = self._database.transaction if self._only_reads(configuration) else self._database.change
+        open_transaction = (
+            self._database.transaction if self._only_reads(configuration) else self._database.change
+        )
         with open_transaction() as cursor:
             with self._done:
                 if identifier in self._cancelled:
@@ -318,7 +324,9 @@ class Jobs:
             statistics["load"] = load_jobs.run(catalog, configuration["load"], files)
         elif "extract" in configuration:
             staging = self._database.staging
-            statistics["extract"] = extract_jobs.extract(catalog, configuration["extract"], self._files, staging)
+            statistics["extract"] = extract_jobs.extract(
+                catalog, configuration["extract"], self._files, staging
+            )
         else:
             statistics["copy"] = extract_jobs.copy(catalog, configuration["copy"])
 

@@ -14,7 +14,7 @@ from trainwright.local.bigquery.catalog import Catalog
 from trainwright.local.bigquery.destinations import Destination, write
 from trainwright.local.bigquery.errors import Invalid, NotImplementedHere
 from trainwright.local.bigquery.sql.scope import text
-from trainwright.local.bigquery.types import Column, Type, array_of, columns_of, coerces, named_type, quoted
+from trainwright.local.bigquery.types import Column, Type, array_of, coerces, columns_of, named_type, quoted
 from trainwright.local.bigquery.values import from_json, from_text
 
 _LEFT_OUT = (
@@ -31,7 +31,8 @@ _PARQUET = {
     "TINYINT": "INT64", "SMALLINT": "INT64", "INTEGER": "INT64", "BIGINT": "INT64", "UTINYINT": "INT64",
     "USMALLINT": "INT64", "UINTEGER": "INT64", "UBIGINT": "INT64", "FLOAT": "FLOAT64", "DOUBLE": "FLOAT64",
     "BOOLEAN": "BOOL", "VARCHAR": "STRING", "BLOB": "BYTES", "DATE": "DATE", "TIME": "TIME", "JSON": "JSON",
-    "TIMESTAMP": "DATETIME", "TIMESTAMP_NS": "DATETIME", "TIMESTAMP_MS": "DATETIME", "TIMESTAMP_S": "DATETIME",
+    "TIMESTAMP": "DATETIME", "TIMESTAMP_NS": "DATETIME", "TIMESTAMP_MS": "DATETIME",
+    "TIMESTAMP_S": "DATETIME",
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMP", "TIME_NS": "TIME", "TIMESTAMP_TZ_NS": "TIMESTAMP",
 }  # fmt: skip
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
@@ -60,7 +61,8 @@ def run(catalog: Catalog, configuration: Mapping[str, Any], files: Sequence[Path
     reader = {"CSV": _csv, "NEWLINE_DELIMITED_JSON": _json, "PARQUET": _parquet}.get(kind)
     if reader is None:
         raise NotImplementedHere(
-            f"sourceFormat {kind} is not supported by local BigQuery: expected CSV, NEWLINE_DELIMITED_JSON or PARQUET"
+            f"sourceFormat {kind} is not supported by local BigQuery:"
+            " expected CSV, NEWLINE_DELIMITED_JSON or PARQUET"
         )
     columns, sql = reader(catalog, configuration, files, schema)
     count = write(catalog, destination, columns, sql)
@@ -80,7 +82,11 @@ def _schema(
     """The columns that are given, else those of the table that is there."""
     given = columns_of(configuration.get("schema") or {})
     existing = catalog.find(destination.name)
-    if given or existing is None or (destination.write == "WRITE_TRUNCATE" and configuration.get("autodetect")):
+    if (
+        given
+        or existing is None
+        or (destination.write == "WRITE_TRUNCATE" and configuration.get("autodetect"))
+    ):
         return given
     return columns_of(existing.get("schema", {}))
 
@@ -98,7 +104,9 @@ def _csv(
     catalog: Catalog, configuration: Mapping[str, Any], files: Sequence[Path], schema: tuple[Column, ...]
 ) -> tuple[Sequence[Column], str]:
     if str(configuration.get("encoding") or "UTF-8").upper() not in ("UTF-8", "UTF8"):
-        raise NotImplementedHere("CSV files in another encoding than UTF-8 are not supported by local BigQuery")
+        raise NotImplementedHere(
+            "CSV files in another encoding than UTF-8 are not supported by local BigQuery"
+        )
     delimiter = {"tab": "\t", "\\t": "\t"}.get(str(configuration.get("fieldDelimiter") or ","))
     delimiter = delimiter or str(configuration.get("fieldDelimiter") or ",")
     quote = configuration.get("quote")
@@ -123,12 +131,14 @@ def _csv(
             raise Invalid(f"Field {column.name}: a CSV file cannot hold {column.type}")
     names = ", ".join(f"{text(column.name)}: 'VARCHAR'" for column in schema)
     given = ", ".join(f"{key} = {value}" for key, value in options.items())
-    source = f"read_csv({_listed(files)}, header = false, skip = {skip}, columns = {{{names}}}, auto_detect = false, {given})"
+    given += f", header = false, skip = {skip}, columns = {{{names}}}, auto_detect = false"
+    source = f"read_csv({_listed(files)}, {given})"
     marker = str(configuration.get("nullMarker") or "")
     listed = ", ".join(
-        f"{_csv_value(quoted(column.name), column.type, marker)} AS {quoted(column.name)}" for column in schema
+        f"{_csv_value(quoted(column.name), column.type, marker)} AS {quoted(column.name)}"
+        for column in schema
     )
-    return schema, f"SELECT {listed} FROM {source}"  # noqa: S608
+    return schema, f"SELECT {listed} FROM {source}"
 
 
 def _csv_value(name: str, kind: Type, marker: str) -> str:
@@ -143,16 +153,23 @@ def _sniffed(
 ) -> tuple[tuple[Column, ...], int]:
     """Columns by the look of a file, and how many rows its header takes."""
     given = ", ".join(
-        f"{key} = {value}" for key, value in options.items() if key in ("delim", "quote", "escape", "compression")
+        f"{key} = {value}"
+        for key, value in options.items()
+        if key in ("delim", "quote", "escape", "compression")
     )
     header = ", header = true" if skip else ""  # the last row that is skipped has the names
-    sql = f"SELECT Columns, HasHeader FROM sniff_csv({text(str(file))}, skip = {max(skip - 1, 0)}{header}, {given})"
+    given += f", skip = {max(skip - 1, 0)}{header}"
+    sql = f"SELECT Columns, HasHeader FROM sniff_csv({text(str(file))}, {given})"
     found = catalog.cursor.execute(sql).fetchone()
     assert found is not None
     listed, has_header = found
     columns = []
     for number, each in enumerate(listed):
-        name = re.sub(r"\W", "_", str(each["name"])) if has_header else f"{_letters(each['type'])}_field_{number}"
+        name = (
+            re.sub(r"\W", "_", str(each["name"]))
+            if has_header
+            else f"{_letters(each['type'])}_field_{number}"
+        )
         name = f"_{name}" if name[:1].isdigit() else name
         columns.append(Column(name, named_type(_SNIFFED.get(str(each["type"]), "STRING"))))
     return tuple(columns), 1 if has_header and not skip else 0
@@ -168,7 +185,8 @@ def _json(
     catalog: Catalog, configuration: Mapping[str, Any], files: Sequence[Path], schema: tuple[Column, ...]
 ) -> tuple[Sequence[Column], str]:
     compression = _compression(files[0])
-    source = f"read_ndjson_objects({_listed(files)}, compression = '{compression}', maximum_object_size = 104857600)"
+    options = f"compression = '{compression}', maximum_object_size = 104857600"
+    source = f"read_ndjson_objects({_listed(files)}, {options})"
     if not schema:
         if not configuration.get("autodetect"):
             raise Invalid("Schema has no fields: give a schema, or autodetect")
@@ -177,7 +195,7 @@ def _json(
         known = ", ".join(text(column.name.lower()) for column in schema)
         # DuckDB's json_keys gives the names of an object's fields.
         sql = (
-            f"SELECT key FROM (SELECT unnest(json_keys(json)) AS key FROM {source})"  # noqa: S608
+            f"SELECT key FROM (SELECT unnest(json_keys(json)) AS key FROM {source})"
             f" WHERE lower(key) NOT IN ({known}) LIMIT 1"
         )
         unknown = catalog.cursor.execute(sql).fetchone()
@@ -191,7 +209,7 @@ def json_rows(schema: Sequence[Column], source: str) -> str:
     listed = ", ".join(
         f"{from_json(f'json_extract(json, {_path(c.name)})', c.type)} AS {quoted(c.name)}" for c in schema
     )
-    return f"SELECT {listed} FROM {source}"  # noqa: S608
+    return f"SELECT {listed} FROM {source}"
 
 
 def _path(name: str) -> str:
@@ -200,7 +218,7 @@ def _path(name: str) -> str:
 
 def _structure(catalog: Catalog, source: str) -> tuple[Column, ...]:
     """Columns by the look of JSON objects."""
-    row = catalog.cursor.execute(f"SELECT json_group_structure(json) FROM {source}").fetchone()  # noqa: S608
+    row = catalog.cursor.execute(f"SELECT json_group_structure(json) FROM {source}").fetchone()
     found = json.loads(row[0]) if row and row[0] else {}
     return tuple(Column(name, _json_type(kind)) for name, kind in found.items())
 
@@ -217,7 +235,7 @@ def _parquet(
     catalog: Catalog, configuration: Mapping[str, Any], files: Sequence[Path], schema: tuple[Column, ...]
 ) -> tuple[Sequence[Column], str]:
     source = f"read_parquet({_listed(files)}, union_by_name = true)"
-    described = catalog.cursor.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+    described = catalog.cursor.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     columns = []
     listed = []
     wanted = {column.name.lower(): column for column in schema}
@@ -228,7 +246,7 @@ def _parquet(
             kind = target.type
         columns.append(Column(str(name), kind, target.required if target else False))
         listed.append(f"CAST({quoted(str(name))} AS {kind.duckdb}) AS {quoted(str(name))}")
-    return columns, f"SELECT {', '.join(listed)} FROM {source}"  # noqa: S608
+    return columns, f"SELECT {', '.join(listed)} FROM {source}"
 
 
 def _loads_as(kind: Type, target: Type) -> bool:

@@ -12,7 +12,7 @@ from trainwright.local.bigquery.destinations import Destination, write
 from trainwright.local.bigquery.errors import Duplicate, Invalid, InvalidQuery, NotFound
 from trainwright.local.bigquery.names import TableName, check_dataset, check_table
 from trainwright.local.bigquery.sql.dialect import parse
-from trainwright.local.bigquery.sql.expressions import parameter
+from trainwright.local.bigquery.sql.literals import parameter
 from trainwright.local.bigquery.sql.queries import Queries
 from trainwright.local.bigquery.sql.scope import Expr
 from trainwright.local.bigquery.sql.statements import Definition, Mutation, translated
@@ -145,7 +145,9 @@ def _define_schema(catalog: Catalog, statement: Definition) -> str:
         if statement.kind == "DROP_SCHEMA":
             catalog.delete_dataset(name, contents=statement.cascade)
             return "DROP"
-        catalog.write_dataset(check_dataset(name), dataset_resource(catalog, name, statement.attributes), new=True)
+        catalog.write_dataset(
+            check_dataset(name), dataset_resource(catalog, name, statement.attributes), new=True
+        )
     except (Duplicate, NotFound):
         if not statement.lenient:
             raise
@@ -189,7 +191,9 @@ def _parameter_type(given: Mapping[str, Any]) -> Type:
     if kind == "ARRAY":
         return array_of(_parameter_type(given.get("arrayType") or {}))
     if kind in ("STRUCT", "RECORD"):
-        fields = [Column(each.get("name", ""), _parameter_type(each["type"])) for each in given["structTypes"]]
+        fields = [
+            Column(each.get("name", ""), _parameter_type(each["type"])) for each in given["structTypes"]
+        ]
         return Type("STRUCT", fields=tuple(fields))
     return named_type(kind) if kind else INT64
 
@@ -199,6 +203,8 @@ def _parameter_value(given: Mapping[str, Any], kind: Type) -> Any:
         return [_parameter_value(each, kind.element) for each in given.get("arrayValues") or []]
     if kind.kind == "STRUCT":
         values = given.get("structValues") or {}
-        return {field.name: _parameter_value(values.get(field.name) or {}, field.type) for field in kind.fields}
+        return {
+            field.name: _parameter_value(values.get(field.name) or {}, field.type) for field in kind.fields
+        }
     value = given.get("value")
     return None if value is None else str(value)

@@ -3,18 +3,14 @@
 Source: BigQuery REST reference, "datasets", "tables" and "tabledata" (2026-11-25).
 """
 
-import json
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 from starlette.requests import Request
 from starlette.responses import Response
 
 from trainwright.local.bigquery.bigquery import BigQuery
 from trainwright.local.bigquery.catalog import RESULTS, Catalog
-from trainwright.local.bigquery.destinations import insert
 from trainwright.local.bigquery.errors import Invalid, NotImplementedHere
 from trainwright.local.bigquery.exchange import (
     answer,
@@ -29,15 +25,12 @@ from trainwright.local.bigquery.exchange import (
     truth,
     whole,
 )
-from trainwright.local.bigquery.jobs import from_duckdb
-from trainwright.local.bigquery.load_jobs import json_rows
 from trainwright.local.bigquery.names import TableName, check_dataset, check_table
 from trainwright.local.bigquery.query_jobs import dataset_resource
 from trainwright.local.bigquery.sql.dialect import parse
 from trainwright.local.bigquery.sql.queries import Queries
-from trainwright.local.bigquery.sql.scope import text
+from trainwright.local.bigquery.table_rows import insert_rows, row_page, selected
 from trainwright.local.bigquery.types import Column, columns_of, quoted, schema_of
-from trainwright.local.bigquery.values import rows
 
 _DATASET_FIELDS = {
     "description", "friendlyName", "labels", "access", "location", "defaultTableExpirationMs",
@@ -228,13 +221,18 @@ class TableRoutes:
                 resource = catalog.table(name)
                 if resource["type"] == "VIEW":
                     raise Invalid(f"Cannot list a table of type VIEW: {catalog.project}:{name}")
-                columns = _selected(columns_of(resource["schema"]), query.get("selectedFields"))
+                columns = selected(columns_of(resource["schema"]), query.get("selectedFields"))
                 start = position_of(query.get("pageToken"))
                 if start is None:
                     start = whole(query.get("startIndex"), "startIndex", 0)
                 ints = truth(query.get("formatOptions.useInt64Timestamp"))
                 page = row_page(
-                    catalog, name, columns, start=start, limit=page_size(query.get("maxResults")), int_timestamps=ints
+                    catalog,
+                    name,
+                    columns,
+                    start=start,
+                    limit=page_size(query.get("maxResults")),
+                    int_timestamps=ints,
                 )
             return {"kind": "bigquery#tableDataList", "etag": etag(resource), **page}
 
@@ -248,7 +246,7 @@ class TableRoutes:
             with self._bigquery.changing() as catalog:
                 self._check_project(request, catalog)
                 name = _name(request)
-                errors = _insert_all(catalog, name, body, self._bigquery)
+                errors = insert_rows(catalog, name, body, self._bigquery.staging)
             kind = {"kind": "bigquery#tableDataInsertAllResponse"}
             return {**kind, "insertErrors": errors} if errors else kind
 
@@ -286,29 +284,6 @@ class TableRoutes:
             "numLongTermBytes": "0",
             **shown,
         }
-
-
-def row_page(
-    catalog: Catalog,
-    name: TableName,
-    columns: tuple[Column, ...],
-    *,
-    start: int,
-    limit: int,
-    int_timestamps: bool,
-) -> dict[str, Any]:
-    """One page of a table's rows: `rows`, `totalRows` and `pageToken`."""
-    physical = catalog.physical(name)
-    counted = catalog.cursor.execute(f"SELECT count(*) FROM {physical}").fetchone()  # noqa: S608
-    total = counted[0] if counted else 0
-    page: dict[str, Any] = {"totalRows": str(total)}
-    if limit:
-        page["rows"] = rows(
-            catalog.cursor, physical, columns, start=start, limit=limit, int_timestamps=int_timestamps
-        )
-        if start + limit < total:
-            page["pageToken"] = token_of(start + limit)
-    return page
 
 
 def _name(request: Request) -> TableName:
@@ -358,56 +333,15 @@ def _altered(catalog: Catalog, name: TableName, columns: tuple[Column, ...]) -> 
         if old is None:
             if column.required:
                 raise Invalid(f"Cannot add required fields to an existing schema. (field: {column.name})")
-            catalog.cursor.execute(f"ALTER TABLE {physical} ADD COLUMN {quoted(column.name)} {column.type.duckdb}")
+            catalog.cursor.execute(
+                f"ALTER TABLE {physical} ADD COLUMN {quoted(column.name)} {column.type.duckdb}"
+            )
         elif old.type != column.type or (column.required and not old.required):
-            raise Invalid(f"Field {column.name} has changed type or mode, which is not supported by local BigQuery")
+            raise Invalid(
+                f"Field {column.name} has changed type or mode, which is not supported by local BigQuery"
+            )
         elif old.required and not column.required:
             catalog.cursor.execute(f"ALTER TABLE {physical} ALTER COLUMN {quoted(old.name)} DROP NOT NULL")
     if there:
         raise Invalid(f"Field {next(iter(there.values())).name} is missing in new schema")
     return schema_of(columns)
-
-
-def _selected(columns: tuple[Column, ...], fields: str | None) -> tuple[Column, ...]:
-    if not fields:
-        return columns
-    wanted = {field.strip().lower() for field in fields.split(",")}
-    known = {column.name.lower() for column in columns}
-    for name in wanted - known:
-        raise Invalid(f"No such field: {name}", "selectedFields")
-    return tuple(column for column in columns if column.name.lower() in wanted)
-
-
-def _insert_all(
-    catalog: Catalog, name: TableName, body: Mapping[str, Any], bigquery: BigQuery
-) -> list[dict[str, Any]]:
-    """Adds rows; returns what is wrong with them, in which case none is added."""
-    columns = columns_of(catalog.table(name).get("schema", {}))
-    physical = catalog.physical(name)
-    if body.get("templateSuffix"):
-        raise NotImplementedHere("templateSuffix is not supported by local BigQuery")
-    given = [each.get("json") or {} for each in body.get("rows") or []]
-    if not given:
-        raise Invalid("No rows present in the request.")
-    known = {column.name.lower() for column in columns}
-    errors = []
-    for index, row in enumerate(given):
-        unknown = [key for key in row if key.lower() not in known]
-        if unknown and not body.get("ignoreUnknownValues"):
-            error = {"reason": "invalid", "location": unknown[0], "message": f"no such field: {unknown[0]}."}
-            errors.append({"index": index, "errors": [error]})
-    if errors:
-        return errors
-    names = {column.name.lower(): column.name for column in columns}
-    lines = [json.dumps({names[k.lower()]: v for k, v in row.items() if k.lower() in names}) for row in given]
-    file = bigquery.staging / f"rows-{secrets.token_hex(8)}"
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    try:
-        source = f"read_ndjson_objects([{text(str(file))}], maximum_object_size = 104857600)"
-        insert(catalog, physical, columns, json_rows(columns, source))
-        catalog.touch(name)
-    except duckdb.Error as error:
-        raise from_duckdb(error, is_query=False) from None
-    finally:
-        file.unlink(missing_ok=True)
-    return []

@@ -70,7 +70,9 @@ class Type:
             assert self.element is not None
             return f"{self.element.duckdb}[]"
         if self.kind == "STRUCT":
-            return f"STRUCT({', '.join(f'{quoted(field.name)} {field.type.duckdb}' for field in self.fields)})"
+            return (
+                f"STRUCT({', '.join(f'{quoted(field.name)} {field.type.duckdb}' for field in self.fields)})"
+            )
         return _DUCKDB[self.kind]
 
 

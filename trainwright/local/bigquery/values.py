@@ -49,9 +49,9 @@ def rows(
         int_timestamps: Whether timestamps are integers of microseconds, or seconds with a fraction.
     """
     listed = ", ".join(_written(quoted(column.name), column.type, 0) for column in columns)
-    sql = f"SELECT {listed} FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT ?"  # noqa: S608
+    sql = f"SELECT {listed} FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT ?"
     if start and _has_gaps(cursor, table):
-        sql = f"SELECT {listed} FROM {table} ORDER BY rowid LIMIT ? OFFSET ?"  # noqa: S608
+        sql = f"SELECT {listed} FROM {table} ORDER BY rowid LIMIT ? OFFSET ?"
         found = cursor.execute(sql, [limit, start]).fetchall()
     else:
         found = cursor.execute(sql, [start, limit]).fetchall()
@@ -63,7 +63,7 @@ def rows(
 
 def _has_gaps(cursor: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether rows were deleted, so that a row's number is not its position."""
-    last = cursor.execute(f"SELECT max(rowid) + 1, count(*) FROM {table}").fetchone()  # noqa: S608
+    last = cursor.execute(f"SELECT max(rowid) + 1, count(*) FROM {table}").fetchone()
     return last is not None and last[0] is not None and last[0] != last[1]
 
 
@@ -117,10 +117,13 @@ def from_json(sql: str, kind: Type, depth: int = 0) -> str:
             f"{quoted(f.name)} := {from_json(f'json_extract({sql}, {_path(f.name)})', f.type, depth)}"
             for f in kind.fields
         )
-        return f"(CASE WHEN coalesce(json_type({sql}), 'NULL') = 'NULL' THEN NULL ELSE struct_pack({fields}) END)"
+        absent = f"coalesce(json_type({sql}), 'NULL') = 'NULL'"
+        return f"(CASE WHEN {absent} THEN NULL ELSE struct_pack({fields}) END)"
     if kind.kind == "JSON":
-        return f"(CASE WHEN json_type({sql}) = 'VARCHAR' THEN CAST(json_extract_string({sql}, '$') AS JSON)"\
+        return (
+            f"(CASE WHEN json_type({sql}) = 'VARCHAR' THEN CAST(json_extract_string({sql}, '$') AS JSON)"
             f" WHEN json_type({sql}) <> 'NULL' THEN {sql} END)"
+        )
     plain = f"(CASE WHEN json_type({sql}) <> 'NULL' THEN json_extract_string({sql}, '$') END)"
     return from_text(plain, kind)
 
@@ -143,7 +146,9 @@ def from_text(sql: str, kind: Type) -> str:
         sql = f"regexp_replace({sql}, '\\.0+$', '')"
     if kind.kind == "TIMESTAMP":  # a number is seconds since 1970; "UTC" is written by exports
         numeric = f"regexp_full_match({sql}, '-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]+)?')"
-        seconds = f"make_timestamp(CAST(round(TRY_CAST({sql} AS DOUBLE) * 1000000) AS BIGINT)) AT TIME ZONE 'UTC'"
+        seconds = (
+            f"make_timestamp(CAST(round(TRY_CAST({sql} AS DOUBLE) * 1000000) AS BIGINT)) AT TIME ZONE 'UTC'"
+        )
         return f"(CASE WHEN {numeric} THEN {seconds} ELSE {cast(Expr(sql, STRING), kind).sql} END)"
     if kind.element is not None or kind.kind == "STRUCT":
         raise Invalid(f"A value of type {kind} cannot be read from text")

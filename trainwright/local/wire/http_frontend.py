@@ -1,4 +1,4 @@
-"""The HTTP application: REST of Vertex AI and Resource Manager, access tokens, the way to storage and BigQuery."""
+"""The HTTP application: REST of Vertex AI, access tokens, the way to storage and BigQuery."""
 
 import asyncio
 import hmac

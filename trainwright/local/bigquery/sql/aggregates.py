@@ -163,7 +163,9 @@ class _Translation:
     def _inside(self, values: Sequence[Expr], *, ordered: bool = False, extra: str = "") -> str:
         """What stands in the parentheses; refuses what the function cannot carry."""
         if self._call.having is not None or (self._call.limit is not None and not ordered):
-            raise InvalidQuery(f"{self._call.name} with HAVING or LIMIT inside is not supported by local BigQuery")
+            raise InvalidQuery(
+                f"{self._call.name} with HAVING or LIMIT inside is not supported by local BigQuery"
+            )
         distinct = "DISTINCT " if self._call.distinct else ""
         order = ""
         if self._call.order is not None:
@@ -176,7 +178,9 @@ class _Translation:
         self, function: str, count: int, kind: Type | None, values: Sequence[Expr] | None = None
     ) -> Expr:
         if self._call.nulls:
-            raise InvalidQuery(f"{self._call.name} with {self._call.nulls} is not supported by local BigQuery")
+            raise InvalidQuery(
+                f"{self._call.name} with {self._call.nulls} is not supported by local BigQuery"
+            )
         given = self._values[:count] if values is None else values
         return Expr(f"({function}({self._inside(given)}){self._over})", kind)
 
@@ -252,7 +256,9 @@ class _Translation:
         if self._call.limit is not None:
             raise InvalidQuery("STRING_AGG with LIMIT is not supported by local BigQuery")
         separator = ", ','" if len(self._values) == 1 else ""
-        return Expr(f"(string_agg({self._inside(self._values, ordered=True, extra=separator)}){self._over})", STRING)
+        return Expr(
+            f"(string_agg({self._inside(self._values, ordered=True, extra=separator)}){self._over})", STRING
+        )
 
     def _approx_count(self) -> Expr:
         """Exact, which is one of the answers that BigQuery may give."""
@@ -281,8 +287,10 @@ class _Translation:
         kind = FLOAT64 if function == "quantile_cont" else self._values[0].type
         value = self._values[0].to(FLOAT64) if kind == FLOAT64 else self._values[0]
         if not value.fits(FLOAT64) or self._call.nulls:
-            raise InvalidQuery(f"{self._call.name} of {self._values[0].type} or with {self._call.nulls or 'NULLS'}"
-                               " is not supported by local BigQuery")
+            raise InvalidQuery(
+                f"{self._call.name} of {self._values[0].type} or with {self._call.nulls or 'NULLS'}"
+                " is not supported by local BigQuery"
+            )
         return Expr(f"({function}({value.sql}, {float(place.this)}){self._over})", kind)
 
     def _navigation(self) -> Expr:
@@ -330,7 +338,9 @@ def _over(node: exp.Window, scope: Scope, expressions: "Expressions") -> str:
         spec, name = spec or window.args.get("spec"), window.args.get("alias")
     parts = []
     if partition:
-        parts.append("PARTITION BY " + ", ".join(expressions.translate(each, scope).sql for each in partition))
+        parts.append(
+            "PARTITION BY " + ", ".join(expressions.translate(each, scope).sql for each in partition)
+        )
     if order is not None:
         parts.append(order_by(order.expressions, scope, expressions))
     if spec is not None:

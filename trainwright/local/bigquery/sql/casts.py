@@ -27,7 +27,8 @@ _SHAPES = {
 }
 _PLAIN = {
     ("INT64", "FLOAT64"), ("INT64", "NUMERIC"), ("INT64", "BOOL"), ("BOOL", "INT64"), ("INT64", "STRING"),
-    ("BOOL", "STRING"), ("NUMERIC", "FLOAT64"), ("NUMERIC", "INT64"), ("DATE", "STRING"), ("DATE", "DATETIME"),
+    ("BOOL", "STRING"), ("NUMERIC", "FLOAT64"), ("NUMERIC", "INT64"), ("DATE", "STRING"),
+    ("DATE", "DATETIME"),
     ("DATE", "TIMESTAMP"), ("DATETIME", "DATE"), ("DATETIME", "TIME"), ("DATETIME", "TIMESTAMP"),
     ("TIMESTAMP", "DATE"), ("TIMESTAMP", "TIME"), ("TIMESTAMP", "DATETIME"), ("FLOAT64", "NUMERIC"),
 }  # fmt: skip
@@ -79,8 +80,10 @@ def _from_text(sql: str, target: Type, safe: bool) -> str:
     otherwise = "NULL"
     if not safe:
         bad = {"INT64": "int64", "FLOAT64": "double", "BOOL": "bool"}.get(target.kind, target.kind)
-        wrong = f"error('Bad {bad} value: ' || {sql})" if bad.islower() else (
-            f"error('Invalid {target.kind.lower()}: ''' || {sql} || '''')"
+        wrong = (
+            f"error('Bad {bad} value: ' || {sql})"
+            if bad.islower()
+            else (f"error('Invalid {target.kind.lower()}: ''' || {sql} || '''')")
         )
         otherwise = f"CASE WHEN {sql} IS NOT NULL THEN {wrong} END"
     return f"(CASE WHEN regexp_full_match({trimmed}, '{shape}') THEN {converted} ELSE {otherwise} END)"

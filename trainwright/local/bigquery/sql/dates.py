@@ -167,7 +167,9 @@ def last_day(value: Expr, part: str) -> Expr:
     """`LAST_DAY(value[, part])`."""
     day = value if value.type in (DATE, DATETIME) else _argument("LAST_DAY", value, DATE)
     start = truncated("DATE_TRUNC", Expr(f"CAST({day.sql} AS DATE)", DATE), part, None).sql
-    length = {"MONTH": "to_months(1)", "QUARTER": "to_months(3)", "YEAR": "to_years(1)"}.get(part, "to_days(7)")
+    length = {"MONTH": "to_months(1)", "QUARTER": "to_months(3)", "YEAR": "to_years(1)"}.get(
+        part, "to_days(7)"
+    )
     return Expr(f"CAST({start} + {length} - to_days(1) AS DATE)", DATE)
 
 

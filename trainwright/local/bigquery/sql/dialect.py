@@ -1,6 +1,7 @@
 """Reads GoogleSQL into sqlglot's tree, with function calls left as they were written."""
 
 import re
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
@@ -25,9 +26,9 @@ class GoogleSQL(BigQuery):
     class Parser(BigQuery.Parser):
         """Calls stay what they are, save for those with a syntax of their own."""
 
-        FUNCTIONS = {}
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS = {name: BigQuery.Parser.FUNCTION_PARSERS[name] for name in _KEPT}
-        NO_PAREN_FUNCTIONS = {}
+        NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
 
 
 def parse(sql: str) -> exp.Expression:
@@ -62,5 +63,5 @@ def parse(sql: str) -> exp.Expression:
 
 
 def _plain(error: SqlglotError) -> str:
-    """sqlglot's words without its terminal colours."""
+    """Sqlglot's words without its terminal colours."""
     return re.sub(r"\x1b\[\d*m", "", str(error))[:400]

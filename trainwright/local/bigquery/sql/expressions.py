@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from trainwright.local.bigquery.errors import Invalid, InvalidQuery
-from trainwright.local.bigquery.sql import aggregates, dates, functions, patterns
+from trainwright.local.bigquery.errors import InvalidQuery
+from trainwright.local.bigquery.sql import aggregates, dates, functions, operators, patterns
 from trainwright.local.bigquery.sql.casts import cast
+from trainwright.local.bigquery.sql.literals import read_type
 from trainwright.local.bigquery.sql.scope import Expr, Scope, fields_of, only, supertype, text, unsupported
 from trainwright.local.bigquery.types import (
     BOOL,
@@ -34,36 +35,6 @@ _BITS = {
     exp.BitwiseAnd: "&",
     exp.BitwiseOr: "|",
 }
-_CASTS = {
-    "BIGINT": "INT64", "INT": "INT64", "DOUBLE": "FLOAT64", "FLOAT": "FLOAT64", "TEXT": "STRING",
-    "VARCHAR": "STRING", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC", "BINARY": "BYTES", "VARBINARY": "BYTES",
-    "DATE": "DATE", "DATETIME": "DATETIME", "TIMESTAMP": "DATETIME", "TIMESTAMPTZ": "TIMESTAMP", "TIME": "TIME",
-    "JSON": "JSON", "SMALLINT": "INT64", "TINYINT": "INT64",
-}  # fmt: skip
-
-
-def read_type(node: exp.DataType) -> Type:
-    """A type as it stands in a query.
-
-    Raises:
-        InvalidQuery: Local BigQuery has none such.
-    """
-    kind = node.this.value if hasattr(node.this, "value") else str(node.this)
-    if kind == "ARRAY" and len(node.expressions) == 1:
-        return array_of(read_type(node.expressions[0]))
-    if kind == "STRUCT":
-        return Type("STRUCT", fields=tuple(_read_field(n, each) for n, each in enumerate(node.expressions, 1)))
-    if kind not in _CASTS or node.expressions:
-        raise InvalidQuery(f"The type {node.sql(dialect='bigquery')} is not supported by local BigQuery")
-    return Type(_CASTS[kind])
-
-
-def _read_field(number: int, node: exp.Expression) -> Column:
-    if isinstance(node, exp.ColumnDef):
-        return Column(node.name, read_type(node.args["kind"]))
-    if isinstance(node, exp.DataType):
-        return Column(f"_field_{number}", read_type(node))
-    raise unsupported(node)
 
 
 class Expressions:
@@ -221,7 +192,7 @@ class Expressions:
                 return Expr(f"({left.sql} {operator} {right.sql})", kind)
         if dates_of or INTERVAL in (left.type, right.type):
             raise functions.no_match(f"operator {operator}", [left, right])
-        return functions.arithmetic(operator, left, right)
+        return operators.arithmetic(operator, left, right)
 
     def _bits(self, node: exp.Binary, scope: Scope) -> Expr:
         left, right = self.translate(node.this, scope), self.translate(node.expression, scope)
@@ -231,42 +202,14 @@ class Expressions:
 
     def _concatenation(self, node: exp.DPipe, scope: Scope) -> Expr:
         parts = [self.translate(node.this, scope), self.translate(node.expression, scope)]
-        return self._joined("operator ||", parts)
-
-    @staticmethod
-    def _joined(what: str, parts: list[Expr]) -> Expr:
-        kind = supertype(parts, what) or STRING
-        if kind.kind not in ("STRING", "BYTES", "ARRAY"):
-            raise functions.no_match(what, parts)
-        if kind.kind == "ARRAY":
-            if len(parts) != 2:
-                parts = [parts[0], Expressions._joined(what, parts[1:])]
-            a, b = (each.sql for each in parts)
-            return Expr(f"(CASE WHEN {a} IS NULL OR {b} IS NULL THEN NULL ELSE list_concat({a}, {b}) END)", kind)
-        return Expr(f"({' || '.join(each.to(kind).sql for each in parts)})", kind)
+        return operators.joined("operator ||", parts)
 
     def _comparison(self, node: exp.Binary, scope: Scope) -> Expr:
         only(node, "this", "expression")
         operator = _COMPARISONS[type(node)]
-        return self._compared(operator, self.translate(node.this, scope), self.translate(node.expression, scope))
-
-    @staticmethod
-    def _compared(operator: str, left: Expr, right: Expr) -> Expr:
-        kind = supertype([left, right], f"operator {operator}")
-        if kind is None:
-            return Expr("CAST(NULL AS BOOLEAN)", BOOL)
-        if kind.kind in ("JSON", "ARRAY") or (kind.kind == "STRUCT" and operator not in ("=", "<>")):
-            raise functions.no_match(f"operator {operator}", [left, right])
-        a, b = left.to(kind).sql, right.to(kind).sql
-        floats = [f"isnan({each.sql})" for each in (left, right) if each.type == FLOAT64 and not each.literal]
-        if floats:  # in BigQuery NaN equals nothing and is neither more nor less; in DuckDB it is the greatest
-            nan = "TRUE" if operator == "<>" else "FALSE"
-            absent = f"{a} IS NULL OR {b} IS NULL"
-            return Expr(
-                f"(CASE WHEN {absent} THEN NULL WHEN {' OR '.join(floats)} THEN {nan} ELSE {a} {operator} {b} END)",
-                BOOL,
-            )
-        return Expr(f"({a} {operator} {b})", BOOL)
+        return operators.compared(
+            operator, self.translate(node.this, scope), self.translate(node.expression, scope)
+        )
 
     def _is(self, node: exp.Is, scope: Scope) -> Expr:
         value = self.translate(node.this, scope)
@@ -296,7 +239,7 @@ class Expressions:
         only(node, "this", "low", "high")
         value = self.translate(node.this, scope)
         low, high = self.translate(node.args["low"], scope), self.translate(node.args["high"], scope)
-        parts = (self._compared(">=", value, low), self._compared("<=", value, high))
+        parts = (operators.compared(">=", value, low), operators.compared("<=", value, high))
         return Expr(f"({parts[0].sql} AND {parts[1].sql})", BOOL)
 
     def _in(self, node: exp.In, scope: Scope) -> Expr:
@@ -328,11 +271,11 @@ class Expressions:
             if subject is None:
                 condition = self.boolean(branch.this, scope, "CASE condition")
             else:
-                condition = self._compared("=", subject, self.translate(branch.this, scope)).sql
+                condition = operators.compared("=", subject, self.translate(branch.this, scope)).sql
             branches.append((condition, self.translate(branch.args["true"], scope)))
         default = node.args.get("default")
         otherwise = self.translate(default, scope) if default is not None else Expr("NULL", None)
-        return self._chosen("CASE", branches, otherwise)
+        return operators.chosen("CASE", branches, otherwise)
 
     def _if(self, node: exp.If, scope: Scope) -> Expr:
         condition = self.boolean(node.this, scope, "The first argument of IF")
@@ -340,14 +283,7 @@ class Expressions:
         if no is None:
             raise functions.no_match("IF", [])
         branches = [(condition, self.translate(node.args["true"], scope))]
-        return self._chosen("IF", branches, self.translate(no, scope))
-
-    @staticmethod
-    def _chosen(what: str, branches: list[tuple[str, Expr]], otherwise: Expr) -> Expr:
-        kind = supertype([*(value for _, value in branches), otherwise], what)
-        convert = (lambda each: each.sql) if kind is None else (lambda each: each.to(kind).sql)
-        when = " ".join(f"WHEN {condition} THEN {convert(value)}" for condition, value in branches)
-        return Expr(f"(CASE {when} ELSE {convert(otherwise)} END)", kind)
+        return operators.chosen("IF", branches, self.translate(no, scope))
 
     def _cast(self, node: exp.Cast, scope: Scope) -> Expr:
         only(node, "this", "to", "safe")
@@ -373,7 +309,9 @@ class Expressions:
         values = [each.this if isinstance(each, exp.Alias) else each for each in node.expressions]
         values = [each.expression if isinstance(each, exp.PropertyEQ) else each for each in values]
         if len(values) != len(target.fields):
-            raise InvalidQuery(f"STRUCT type has {len(target.fields)} fields but constructor call has {len(values)}")
+            raise InvalidQuery(
+                f"STRUCT type has {len(target.fields)} fields but constructor call has {len(values)}"
+            )
         pairs = zip(target.fields, values, strict=True)
         items = [f"{quoted(f.name)} := {self.constructed(v, f.type, scope).sql}" for f, v in pairs]
         return Expr(f"CAST(struct_pack({', '.join(items)}) AS {target.duckdb})", target)
@@ -398,13 +336,17 @@ class Expressions:
         for each in node.expressions:
             if isinstance(each, (exp.Tuple, exp.Struct)) and each is not first and items[0].type is not None:
                 items.append(self.constructed(each, items[0].type, scope))  # fields are named by the first
-            elif isinstance(each, exp.Anonymous) and each.name.upper() == "STRUCT" and items and items[0].type:
+            elif (
+                isinstance(each, exp.Anonymous) and each.name.upper() == "STRUCT" and items and items[0].type
+            ):
                 items.append(self.constructed(_as_struct(each), items[0].type, scope))
             else:
                 items.append(self.translate(each, scope))
         element = supertype(items, "array constructor") or INT64
         if element.kind == "ARRAY":
-            raise InvalidQuery("Cannot construct array with element type ARRAY: nested arrays are not supported")
+            raise InvalidQuery(
+                "Cannot construct array with element type ARRAY: nested arrays are not supported"
+            )
         array = array_of(element)
         return Expr(f"CAST([{', '.join(each.to(element).sql for each in items)}] AS {array.duckdb})", array)
 
@@ -424,7 +366,9 @@ class Expressions:
             fields.append(Column(name, kind))
             items.append(f"{quoted(name)} := {value.to(kind).sql}")
         if not fields or len({each.name.lower() for each in fields}) < len(fields):
-            raise InvalidQuery("STRUCT with no or with duplicate field names is not supported by local BigQuery")
+            raise InvalidQuery(
+                "STRUCT with no or with duplicate field names is not supported by local BigQuery"
+            )
         return Expr(f"struct_pack({', '.join(items)})", Type("STRUCT", fields=tuple(fields)))
 
     def _bracket(self, node: exp.Bracket, scope: Scope) -> Expr:
@@ -451,7 +395,9 @@ class Expressions:
             return self._subquery(inner, scope)
         sql, columns = self._queries.subquery(inner, scope)
         if len(columns) != 1:
-            raise InvalidQuery("Scalar subquery cannot have more than one column unless using SELECT AS STRUCT")
+            raise InvalidQuery(
+                "Scalar subquery cannot have more than one column unless using SELECT AS STRUCT"
+            )
         return Expr(f"({sql})", columns[0].type)
 
     def _interval(self, node: exp.Interval, scope: Scope) -> Expr:
@@ -481,68 +427,11 @@ class Expressions:
         if found is not None:
             return found
         arguments = [self.translate(each, scope) for each in node.expressions]
-        found = self._conditional(name, arguments) or functions.call(name, arguments)
+        found = operators.conditional(name, arguments) or functions.call(name, arguments)
         if found is None:
             raise InvalidQuery(f"Function not found, or not supported by local BigQuery: {name}")
         return found
 
-    def _conditional(self, name: str, arguments: list[Expr]) -> Expr | None:
-        """Functions of arguments that have only their type in common."""
-        if name in ("CONCAT", "ARRAY_CONCAT") and arguments:
-            joined = self._joined(name, arguments)
-            if (joined.type is not None and joined.type.kind == "ARRAY") != (name == "ARRAY_CONCAT"):
-                raise functions.no_match(name, arguments)
-            return joined
-        if name not in ("COALESCE", "IFNULL", "NULLIF", "GREATEST", "LEAST") or not arguments:
-            return None
-        if name in ("IFNULL", "NULLIF") and len(arguments) != 2:
-            raise functions.no_match(name, arguments)
-        kind = supertype(arguments, name)
-        parts = [each.sql if kind is None else each.to(kind).sql for each in arguments]
-        if name in ("COALESCE", "IFNULL"):
-            return Expr(f"coalesce({', '.join(parts)})", kind)
-        if name == "NULLIF":
-            equal = self._compared("=", arguments[0], arguments[1]).sql
-            return Expr(f"(CASE WHEN {equal} THEN NULL ELSE {parts[0]} END)", kind)
-        empty = " OR ".join(f"{part} IS NULL" for part in parts)
-        word = name.lower()
-        if kind == FLOAT64:
-            empty_or_nan = " OR ".join(f"isnan({part})" for part in parts)
-            nan = f"WHEN {empty_or_nan} THEN CAST('nan' AS DOUBLE) "
-        else:
-            nan = ""
-        return Expr(f"(CASE WHEN {empty} THEN NULL {nan}ELSE {word}({', '.join(parts)}) END)", kind)
-
 
 def _as_struct(node: exp.Anonymous) -> exp.Struct:
     return exp.Struct(expressions=[each.copy() for each in node.expressions])
-
-
-def parameter(value: object, kind: Type) -> Expr:
-    """A query parameter as a literal.
-
-    Args:
-        value: Its text, None, a list of such or a dict by field.
-        kind: Its type.
-
-    Raises:
-        Invalid: The value is none of its type.
-    """
-    return Expr(_parameter_sql(value, kind), kind, literal=kind.kind not in ("ARRAY", "STRUCT"))
-
-
-def _parameter_sql(value: object, kind: Type) -> str:
-    if value is None:
-        return f"CAST(NULL AS {kind.duckdb})"
-    if kind.element is not None and isinstance(value, list):
-        return f"CAST([{', '.join(_parameter_sql(v, kind.element) for v in value)}] AS {kind.duckdb})"
-    if kind.kind == "STRUCT" and isinstance(value, dict):
-        items = [f"{quoted(f.name)} := {_parameter_sql(value.get(f.name), f.type)}" for f in kind.fields]
-        return f"struct_pack({', '.join(items)})"
-    if not isinstance(value, str):
-        raise Invalid(f"Query parameter: expected a value of type {kind}")
-    if kind == STRING:
-        return f"CAST({text(value)} AS VARCHAR)"
-    if kind == BYTES:
-        return f"from_base64({text(value)})"
-    return cast(Expr(text(value), STRING), kind).sql if kind != JSON else f"CAST({text(value)} AS JSON)"

@@ -90,7 +90,10 @@ def _up_to_64(data: bytes) -> int:
     y = (_rotate((a + b) & _MASK, 43) + _rotate(c, 30) + d) & _MASK
     z = _hash_16(y, (a + _rotate((b + _K2) & _MASK, 18) + c) & _MASK, multiplier)
     e, f = (_word(data, 16) * multiplier) & _MASK, _word(data, 24)
-    g, h = ((y + _word(data, size - 32)) * multiplier) & _MASK, ((z + _word(data, size - 24)) * multiplier) & _MASK
+    g, h = (
+        ((y + _word(data, size - 32)) * multiplier) & _MASK,
+        ((z + _word(data, size - 24)) * multiplier) & _MASK,
+    )
     return _hash_16(
         (_rotate((e + f) & _MASK, 43) + _rotate(g, 30) + h) & _MASK,
         (e + _rotate((f + a) & _MASK, 18) + g) & _MASK,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainwright.local.bigquery.errors import InvalidQuery
-from trainwright.local.bigquery.sql.scope import Expr, supertype
-from trainwright.local.bigquery.types import FLOAT64, INT64, NUMERIC, Type, array_of, named_type
+from trainwright.local.bigquery.sql.scope import Expr
+from trainwright.local.bigquery.types import Type, array_of, named_type
 
 _TABLE = r"""
 ABS(N) N = abs({0})
@@ -232,23 +232,3 @@ def _cost(signature: Signature, arguments: Sequence[Expr]) -> int | None:
 
 def _converted(argument: Expr, kind: str) -> Expr:
     return argument if kind == "ARRAY" else argument.to(parsed_type(kind))
-
-
-def arithmetic(operator: str, left: Expr, right: Expr) -> Expr:
-    """`+`, `-`, `*` or `/` of two numbers; None of them NULL-typed alone decides the type.
-
-    Raises:
-        InvalidQuery: They are no numbers.
-    """
-    kind = supertype([left, right], f"operator {operator}") or INT64
-    if kind.kind not in _NUMBERS:
-        raise no_match(f"operator {operator}", [left, right])
-    if operator == "/" and kind == INT64:
-        kind = FLOAT64
-    a, b = left.to(kind).sql, right.to(kind).sql
-    if operator == "/":
-        b = f"bq_nonzero({b})"
-    sql = f"{a} {operator} {b}"
-    if kind == FLOAT64:
-        return Expr(f"bq_finite2({sql}, {a}, {right.to(kind).sql})", kind)
-    return Expr(f"CAST({sql} AS DECIMAL(38,9))" if kind == NUMERIC else f"({sql})", kind)

@@ -73,8 +73,10 @@ def source(listing: Listing, parts: Sequence[str]) -> Source:
         ]
         return _values(_SCHEMATA, made)
     if view not in ("TABLES", "COLUMNS") or not before:
-        raise InvalidQuery(f"{'.'.join(parts)} is not supported by local BigQuery: expected SCHEMATA, or TABLES or"
-                           " COLUMNS of a dataset")
+        raise InvalidQuery(
+            f"{'.'.join(parts)} is not supported by local BigQuery: expected SCHEMATA, or TABLES or"
+            " COLUMNS of a dataset"
+        )
     if len(before) == 2:
         listing.check_project(before[0])
     dataset = before[-1]

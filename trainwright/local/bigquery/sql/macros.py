@@ -14,8 +14,9 @@ _MACROS = (
     " error('Floating point error in function: ' || name) ELSE r END",
     "bq_finite2(r, a, b) AS CASE WHEN isinf(r) AND NOT isinf(a) AND NOT isinf(b) THEN"
     " error('Floating point overflow') ELSE r END",
-    "bq_power(a, b) AS CASE WHEN (a < 0 AND isfinite(a) AND isfinite(b) AND b <> floor(b)) OR (a = 0 AND b < 0)"
-    " THEN error('Floating point error in function: POW') ELSE bq_finite2(pow(a, b), a, b) END",
+    "bq_power(a, b) AS CASE WHEN (a < 0 AND isfinite(a) AND isfinite(b) AND b <> floor(b))"
+    " OR (a = 0 AND b < 0) THEN error('Floating point error in function: POW')"
+    " ELSE bq_finite2(pow(a, b), a, b) END",
     "bq_natural(n, name) AS CASE WHEN n < 0 THEN"
     " error('Second argument in ' || name || '() cannot be negative') ELSE n END",
     "bq_nonempty(s, name) AS CASE WHEN s = '' THEN"
@@ -25,8 +26,9 @@ _MACROS = (
     "bq_substr(s, p) AS substring(s, bq_start(s, p))",
     "bq_substr_length(s, p, n) AS CASE WHEN n < 0 THEN"
     " error('Third argument in SUBSTR() cannot be negative') ELSE substring(s, bq_start(s, p), n) END",
-    "bq_float_text(x) AS CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'inf' ELSE '-inf'"
-    " END WHEN x = 0 THEN '0' WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x)"
+    "bq_float_text(x) AS CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN"
+    " CASE WHEN x > 0 THEN 'inf' ELSE '-inf' END WHEN x = 0 THEN '0'"
+    " WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x)"
     " ELSE printf('%.17g', x) END",
     "bq_numeric_text(x) AS CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN"
     " rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.') ELSE CAST(x AS VARCHAR) END",

@@ -58,7 +58,9 @@ def _regexp(name: str, arguments: Sequence[exp.Expression], translate: Translate
 def _check_replacement(node: exp.Expression) -> None:
     written = _literal(node)
     if written is None or re.search(r"\\(?![0-9\\])", written):
-        raise InvalidQuery("REGEXP_REPLACE is supported by local BigQuery with a literal replacement of \\0 to \\9")
+        raise InvalidQuery(
+            "REGEXP_REPLACE is supported by local BigQuery with a literal replacement of \\0 to \\9"
+        )
 
 
 def _group(name: str, node: exp.Expression) -> int:
@@ -86,7 +88,9 @@ def _json(name: str, arguments: Sequence[exp.Expression], translate: Translate) 
     if len(values) not in (1, 2) or values[0].type not in (STRING, JSON) or path is None:
         raise no_match(name, values)
     if not _PATH.fullmatch(path):
-        raise InvalidQuery(f"{name}: the path {path[:80]} is not supported by local BigQuery: expected $.name[0]")
+        raise InvalidQuery(
+            f"{name}: the path {path[:80]} is not supported by local BigQuery: expected $.name[0]"
+        )
     source, place = f"CAST({values[0].sql} AS JSON)", text(path)
     if values[0].type == STRING:  # malformed text is NULL
         source = f"TRY_CAST({values[0].sql} AS JSON)"
@@ -124,7 +128,9 @@ def _format(arguments: Sequence[exp.Expression], translate: Translate) -> Expr:
 
 def _plain(between: str, pieces: list[str]) -> None:
     if "%" in between:
-        raise InvalidQuery(f"FORMAT with {between[between.index('%') :][:10]} is not supported by local BigQuery")
+        raise InvalidQuery(
+            f"FORMAT with {between[between.index('%') :][:10]} is not supported by local BigQuery"
+        )
     if between:
         pieces.append(text(between))
 
@@ -135,7 +141,9 @@ def _piece(specifier: str, value: Expr) -> str:
         printed = f"printf('{specifier}', {value.sql})"
     elif letter == "f" and value.type == FLOAT64:
         finite = f"printf('{specifier if '.' in specifier else '%.6f'}', {value.sql})"
-        printed = f"CASE WHEN isfinite({value.sql}) THEN {finite} ELSE lower(CAST({value.sql} AS VARCHAR)) END"
+        printed = (
+            f"CASE WHEN isfinite({value.sql}) THEN {finite} ELSE lower(CAST({value.sql} AS VARCHAR)) END"
+        )
     elif specifier in ("%s", "%t") and value.type == STRING:
         printed = value.sql
     elif specifier == "%t" and value.type == INT64:

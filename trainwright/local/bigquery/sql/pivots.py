@@ -73,7 +73,10 @@ def _only_where(call: exp.Expression, condition: exp.Expression) -> exp.Expressi
         raise unsupported(call)
     if isinstance(call.expressions[0], exp.Star):
         return exp.Anonymous(this="COUNTIF", expressions=[condition.copy()])
-    if str(call.this).upper() not in ("SUM", "AVG", "MIN", "MAX", "COUNT", "ANY_VALUE") or len(call.expressions) != 1:
+    if (
+        str(call.this).upper() not in ("SUM", "AVG", "MIN", "MAX", "COUNT", "ANY_VALUE")
+        or len(call.expressions) != 1
+    ):
         raise unsupported(call)
     chosen = exp.If(this=condition.copy(), true=call.expressions[0].copy(), false=exp.Null())
     return exp.Anonymous(this=call.this, expressions=[chosen])

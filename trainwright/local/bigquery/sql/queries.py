@@ -12,7 +12,15 @@ from sqlglot import exp
 from trainwright.local.bigquery.errors import InvalidQuery
 from trainwright.local.bigquery.sql import aggregates, pivots, relations
 from trainwright.local.bigquery.sql.expressions import Expressions
-from trainwright.local.bigquery.sql.scope import Expr, Relation, Scope, fields_of, only, supertype, unsupported
+from trainwright.local.bigquery.sql.scope import (
+    Expr,
+    Relation,
+    Scope,
+    fields_of,
+    only,
+    supertype,
+    unsupported,
+)
 from trainwright.local.bigquery.types import INT64, Column, Type, quoted
 
 _SELECT_PARTS = (
@@ -281,7 +289,7 @@ class Queries:
         if word != "UNION" and not node.args.get("distinct"):
             raise InvalidQuery(f"{word} ALL is not supported: use {word} DISTINCT")
         sides = [self.subquery(each, outer) for each in (node.this, node.expression)]
-        (left, left_columns), (right, right_columns) = sides
+        (_, left_columns), (_, right_columns) = sides
         if len(left_columns) != len(right_columns):
             raise InvalidQuery(f"Queries in {word} have mismatched column count")
         columns = []
@@ -347,5 +355,3 @@ def _refuse_duplicates(columns: tuple[Column, ...]) -> None:
         raise InvalidQuery(
             "Duplicate column names in the result are not supported. Found duplicate(s): " + ", ".join(twice)
         )
-
-

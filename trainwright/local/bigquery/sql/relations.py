@@ -37,7 +37,9 @@ def from_clause(queries: "Queries", node: exp.Select, scope: Scope) -> str:
 def all_columns(scope: Scope) -> list[tuple[str, Expr]]:
     """What `*` stands for: the columns of USING first, then the others in order."""
     merged = [(value_name, value) for value_name, value in scope.merged.items()]
-    named = {name: column.name for r in scope.relations for column in r.columns for name in [column.name.lower()]}
+    named = {
+        name: column.name for r in scope.relations for column in r.columns for name in [column.name.lower()]
+    }
     items = [(named.get(name, name), value) for name, value in merged]
     for relation in scope.relations:
         items += [(n, v) for n, v in columns_of(relation) if n.lower() not in scope.merged]
@@ -128,7 +130,9 @@ def _unnested(queries: "Queries", array: Expr, alias: str, counter: str | None) 
         counter: The name of the column of WITH OFFSET, or None.
     """
     if array.type is None or array.type.element is None:
-        raise InvalidQuery(f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {array.type}")
+        raise InvalidQuery(
+            f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {array.type}"
+        )
     element = array.type.element
     offsets = [Column(counter, INT64)] if counter else []
     index = f", generate_subscripts({array.sql}, 1) - 1 AS {quoted(counter)}" if counter else ""
@@ -152,9 +156,11 @@ def _join(queries: "Queries", node: exp.Join, scope: Scope) -> str:
     before = list(scope.relations)
     item = _item(queries, node.this, scope)
     is_lateral = isinstance(node.this, exp.Unnest) or item.startswith("(SELECT unnest(")
-    lateral = "LATERAL " if is_lateral or "FROM (SELECT unnest(" in item[:4000] and isinstance(
-        node.this, exp.Table
-    ) else ""
+    lateral = (
+        "LATERAL "
+        if is_lateral or ("FROM (SELECT unnest(" in item[:4000] and isinstance(node.this, exp.Table))
+        else ""
+    )
     if using := node.args.get("using"):
         condition = _using(scope, before, [each.name for each in using], side)
         return f"{side or 'INNER'} JOIN {lateral}{item} ON {condition}"

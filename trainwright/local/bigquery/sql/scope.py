@@ -188,7 +188,9 @@ def only(node: exp.Expression, *known: str) -> None:
         if name not in known and value not in (None, False, [], ""):
             part = value.sql(dialect="bigquery") if isinstance(value, exp.Expression) else str(value)
             where = type(node).__name__.upper()
-            raise InvalidQuery(f"{where} with {name.strip('_')} ({part[:80]}) is not supported by local BigQuery")
+            raise InvalidQuery(
+                f"{where} with {name.strip('_')} ({part[:80]}) is not supported by local BigQuery"
+            )
 
 
 def unsupported(node: exp.Expression) -> InvalidQuery:

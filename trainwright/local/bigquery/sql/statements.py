@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from trainwright.local.bigquery.errors import InvalidQuery
-from trainwright.local.bigquery.sql.expressions import read_type
+from trainwright.local.bigquery.sql.literals import read_type
 from trainwright.local.bigquery.sql.queries import Queries, Source
 from trainwright.local.bigquery.sql.relations import from_clause
 from trainwright.local.bigquery.sql.scope import Expr, Relation, Scope, only, unsupported
@@ -87,7 +87,7 @@ def translated(node: exp.Expression, queries: Queries) -> Mutation | Definition 
         (exp.Drop, _drop),
     ):
         if isinstance(node, kind):
-            return handler(node, queries)  # type: ignore[operator]
+            return handler(node, queries)
     if isinstance(node, exp.Query):
         return None
     raise InvalidQuery(f"local BigQuery does not have the statement {node.key.upper()}")
@@ -115,7 +115,9 @@ def _insert(node: exp.Insert, queries: Queries) -> Mutation:
     else:
         inner, given = queries.subquery(node.expression, None)
         if len(given) != len(columns):
-            raise InvalidQuery(f"Inserted row has wrong column count; Has {len(given)}, expected {len(columns)}")
+            raise InvalidQuery(
+                f"Inserted row has wrong column count; Has {len(given)}, expected {len(columns)}"
+            )
         for have, want in zip(given, columns, strict=True):
             _check(Expr("", have.type), want)
         sql = inner
@@ -189,10 +191,12 @@ def _update(node: exp.Update, queries: Queries) -> Mutation:
     check = ""
     if origin:
         check = (
-            f"SELECT 1 {origin.strip()} CROSS JOIN {source.sql} AS {name} WHERE {condition}"  # noqa: S608
+            f"SELECT 1 {origin.strip()} CROSS JOIN {source.sql} AS {name} WHERE {condition}"
             f" GROUP BY {name}.rowid HAVING count(*) > 1 LIMIT 1"
         )
-    return Mutation("UPDATE", parts, f"UPDATE {source.sql} AS {name} SET {assigned}{origin} WHERE {condition}", check)
+    return Mutation(
+        "UPDATE", parts, f"UPDATE {source.sql} AS {name} SET {assigned}{origin} WHERE {condition}", check
+    )
 
 
 def _delete(node: exp.Delete, queries: Queries) -> Mutation:
@@ -236,7 +240,11 @@ def _when(node: exp.When, source: Source, both: Scope, around: Scope, queries: Q
     elif is_by_source:
         scope = Scope(relations=both.relations[:1])
     condition = node.args.get("condition")
-    test = f" AND {queries.expressions.boolean(condition, scope, 'WHEN clause')}" if condition is not None else ""
+    test = (
+        f" AND {queries.expressions.boolean(condition, scope, 'WHEN clause')}"
+        if condition is not None
+        else ""
+    )
     then = node.args["then"]
     if isinstance(then, exp.Update):
         action = f"UPDATE SET {_assignments(then.expressions, source, scope, queries)}"
@@ -254,8 +262,12 @@ def _merged_insert(node: exp.Insert, source: Source, scope: Scope, queries: Quer
     if node.this is not None and node.this.expressions:
         columns = [_column(source.columns, each.name) for each in node.this.expressions]
     if isinstance(node.expression, exp.Tuple):
-        values = [_value(v, c, scope, queries) for v, c in zip(node.expression.expressions, columns, strict=True)]
-    elif node.expression is None or (isinstance(node.expression, exp.Var) and node.expression.name.upper() == "ROW"):
+        values = [
+            _value(v, c, scope, queries) for v, c in zip(node.expression.expressions, columns, strict=True)
+        ]
+    elif node.expression is None or (
+        isinstance(node.expression, exp.Var) and node.expression.name.upper() == "ROW"
+    ):
         values = [scope.resolve([column.name]).to(column.type).sql for column in columns]
     else:
         raise unsupported(node)
@@ -285,7 +297,9 @@ def _create(node: exp.Create, queries: Queries) -> Definition:
     if query is None:
         if not columns:
             raise InvalidQuery("CREATE TABLE needs a list of columns or AS SELECT")
-        return Definition("CREATE_TABLE", parts, columns, replace=replace, lenient=lenient, attributes=attributes)
+        return Definition(
+            "CREATE_TABLE", parts, columns, replace=replace, lenient=lenient, attributes=attributes
+        )
     result = queries.query(query)
     if columns:
         if len(columns) != len(result.columns):
