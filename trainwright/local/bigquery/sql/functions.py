@@ -203,7 +203,8 @@ def no_match(name: str, arguments: Sequence[Expr]) -> InvalidQuery:
     """The refusal of a call whose arguments have the wrong types."""
     listed = ", ".join("NULL" if each.type is None else str(each.type) for each in arguments)
     found = f"for argument types: {listed}" if arguments else "without arguments"
-    return InvalidQuery(f"No matching signature for function {name} {found}, among those of local BigQuery")
+    what = name if name.startswith("operator ") else f"function {name}"
+    return InvalidQuery(f"No matching signature for {what} {found}, among those of local BigQuery")
 
 
 def parsed_type(name: str) -> Type:

@@ -27,7 +27,7 @@ def pivoted(queries: "Queries", relation: Relation, sql: str, pivot: exp.Pivot) 
     Raises:
         InvalidQuery: It is wrong, or UNPIVOT.
     """
-    only(pivot, "expressions", "fields", "alias", "columns")
+    only(pivot, "expressions", "fields", "alias", "columns", "prefixed_pivot_columns", "pivot_column_naming")
     fields = pivot.args.get("fields") or []
     if pivot.args.get("unpivot") or len(fields) != 1 or not isinstance(fields[0], exp.In):
         raise unsupported(pivot)

@@ -79,6 +79,8 @@ def _around(scope: Scope) -> Scope | None:
 
 def _table(queries: "Queries", node: exp.Table, scope: Scope) -> tuple[str, Relation]:
     only(node, "this", "db", "catalog", "alias", "pivots", "joins")
+    if not isinstance(node.this, exp.Identifier):
+        raise unsupported(node.this)
     parts = [part for each in node.parts for part in each.name.split(".")]
     alias = node.alias or parts[-1]
     if node.args.get("alias") and node.args["alias"].args.get("columns"):

@@ -369,13 +369,14 @@ def _option(node: exp.Property) -> dict[str, Any]:
 
 
 def _drop(node: exp.Drop, queries: Queries) -> Definition:
-    only(node, "this", "kind", "exists", "cascade")
+    only(node, "this", "tables", "kind", "exists", "cascade")
+    named = node.args.get("tables") or [node.this]
+    if len(named) != 1:
+        raise unsupported(node)
     kind = str(node.args.get("kind")).upper()
     if kind not in ("TABLE", "VIEW", "SCHEMA"):
         raise InvalidQuery(f"DROP {kind} is not supported by local BigQuery")
-    parts = tuple(part.name for part in node.this.parts if part.name)
-    if kind != "SCHEMA":
-        parts = parts_of(node.this)
+    parts = parts_of(named[0]) if kind != "SCHEMA" else tuple(p.name for p in named[0].parts if p.name)
     return Definition(
         f"DROP_{kind}", parts, lenient=bool(node.args.get("exists")), cascade=bool(node.args.get("cascade"))
     )
