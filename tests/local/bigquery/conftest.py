@@ -10,6 +10,8 @@ from trainwright.local.bigquery import BigQuery
 from trainwright.local.server import LocalVertex
 from trainwright.local.storage import Storage
 
+_SHOW = "import json\nprint('\\n' + json.dumps(shown, default=str))"
+
 
 @pytest.fixture(scope="module")
 def bigquery(tmp_path_factory):
@@ -35,7 +37,7 @@ def client(vertex, tmp_path_factory):
 
     def run(program):
         base = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        code = f"shown = []\n{textwrap.dedent(program)}\nimport json\nprint('\\n' + json.dumps(shown, default=str))"
+        code = f"shown = []\n{textwrap.dedent(program)}\n{_SHOW}"
         file = (
             tmp_path_factory.mktemp("program") / "program.py"
         )  # kfp reads a component's source from its file

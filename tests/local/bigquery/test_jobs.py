@@ -47,8 +47,9 @@ def test_dml_counts_and_changes_rows(bigquery):
     }
     assert query(bigquery, "DELETE FROM shop.stock WHERE id = 3")["dmlStats"] == {"deletedRowCount": "1"}
     merge = (
-        "MERGE shop.stock AS t USING (SELECT 2 AS id, 'm' AS name UNION ALL SELECT 9, 'n') AS s ON t.id = s.id"
-        " WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name)"
+        "MERGE shop.stock AS t USING (SELECT 2 AS id, 'm' AS name UNION ALL SELECT 9, 'n') AS s"
+        " ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name"
+        " WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name)"
     )
     assert query(bigquery, merge)["numDmlAffectedRows"] == "2"
     assert rows(bigquery, "stock", "id, name") == [(1, "a"), (2, "m"), (9, "n")]
@@ -100,8 +101,8 @@ def test_views_wildcards_and_the_information_schema(bigquery):
     assert rows(bigquery, "found") == [(2,)]
     query(bigquery, "SELECT * FROM shop.`events_*` WHERE _TABLE_SUFFIX = '20200102'", **found)
     assert rows(bigquery, "found") == [("20200102", 1)]
-    sql = "SELECT column_name, data_type FROM shop.INFORMATION_SCHEMA.COLUMNS WHERE table_name = 'events_20200101'"
-    query(bigquery, sql, **found)
+    columns = "SELECT column_name, data_type FROM shop.INFORMATION_SCHEMA.COLUMNS"
+    query(bigquery, f"{columns} WHERE table_name = 'events_20200101'", **found)
     assert rows(bigquery, "found") == [("day", "STRING"), ("n", "INT64")]
     with pytest.raises(InvalidQuery, match="no TABLE"):
         query(bigquery, "DROP TABLE shop.totals")
@@ -144,8 +145,8 @@ def test_json_lines_are_read_by_the_schema(bigquery):
 @pytest.mark.parametrize("kind", ["PARQUET", "NEWLINE_DELIMITED_JSON", "CSV"])
 def test_what_is_extracted_can_be_loaded_again(bigquery, kind):
     sql = (
-        "CREATE OR REPLACE TABLE shop.kinds AS SELECT 1 AS i, 0.1 AS f, NUMERIC '1.25' AS n, TRUE AS b, 'a,\"b' AS s,"
-        " b'xy' AS y, DATE '2020-01-01' AS d, TIMESTAMP '2020-01-01 10:00:00.5+00' AS t,"
+        "CREATE OR REPLACE TABLE shop.kinds AS SELECT 1 AS i, 0.1 AS f, NUMERIC '1.25' AS n, TRUE AS b,"
+        " 'a,\"b' AS s, b'xy' AS y, DATE '2020-01-01' AS d, TIMESTAMP '2020-01-01 10:00:00.5+00' AS t,"
         " DATETIME '2020-01-01 10:00:00' AS dt, TIME '10:00:00' AS tm"
     )
     query(bigquery, sql if kind == "CSV" else f"{sql}, [1, 2] AS a, STRUCT(1 AS x, 'q' AS z) AS r")
@@ -172,7 +173,8 @@ def test_a_parquet_file_becomes_a_table(bigquery):
 
 
 def test_a_running_query_is_cancelled(bigquery):
-    long = "SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 100000)) AS a, UNNEST(GENERATE_ARRAY(1, 100000)) AS b"
+    numbers = "UNNEST(GENERATE_ARRAY(1, 100000))"
+    long = f"SELECT COUNT(*) AS n FROM {numbers} AS a, {numbers} AS b"
     job = bigquery.jobs.insert(
         {"configuration": {"query": {"query": f"{long} WHERE MOD(a * b, 7) = 3", "useLegacySql": False}}}
     )

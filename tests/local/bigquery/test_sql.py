@@ -1,4 +1,4 @@
-"""What GoogleSQL gives, by BigQuery's documentation; and what is refused because DuckDB would give another answer."""
+"""What GoogleSQL gives, by BigQuery's documentation, and what is refused as DuckDB answers otherwise."""
 
 import datetime
 import decimal
@@ -159,10 +159,10 @@ QUERIES = {
     "SELECT 1 AS x UNION ALL SELECT 2.5 ORDER BY x DESC": [(2.5,), (1.0,)],
     "SELECT 1 AS x UNION DISTINCT SELECT 1": [(1,)],
     "SELECT x FROM UNNEST([1, 2]) AS x EXCEPT DISTINCT SELECT 2": [(1,)],
-    "SELECT a.x FROM UNNEST([1, 2]) AS x, UNNEST([STRUCT(5 AS x)]) AS a WHERE EXISTS (SELECT 1 FROM UNNEST([5]) AS y"
-    " WHERE y = a.x) LIMIT 1": [(5,)],
-    "SELECT * FROM (SELECT 'Kale' AS product, 51 AS sales, 'Q1' AS quarter UNION ALL SELECT 'Kale', 23, 'Q2') PIVOT("
-    "SUM(sales) FOR quarter IN ('Q1', 'Q2', 'Q3'))": [("Kale", 51, 23, None)],
+    "SELECT a.x FROM UNNEST([1, 2]) AS x, UNNEST([STRUCT(5 AS x)]) AS a WHERE EXISTS (SELECT 1 FROM"
+    " UNNEST([5]) AS y WHERE y = a.x) LIMIT 1": [(5,)],
+    "SELECT * FROM (SELECT 'Kale' AS product, 51 AS sales, 'Q1' AS quarter UNION ALL SELECT 'Kale', 23, 'Q2')"
+    " PIVOT(SUM(sales) FOR quarter IN ('Q1', 'Q2', 'Q3'))": [("Kale", 51, 23, None)],
     "SELECT AS STRUCT 1 AS a": [({"a": 1},)],
 }
 
@@ -215,7 +215,7 @@ REFUSED = {
     "DECLARE x INT64 DEFAULT 1": "DECLARE",
     "BEGIN SELECT 1; END": "BEGIN",
     "CREATE TEMP FUNCTION f(x INT64) AS (x)": "CREATE TEMP FUNCTION",
-    "/* a */ CREATE OR REPLACE MODEL d.m OPTIONS (model_type='linear_reg') AS SELECT 1 AS label": "CREATE OR REPLACE MODEL",
+    "/* a */ CREATE OR REPLACE MODEL d.m OPTIONS (model_type='x') AS SELECT 1": "CREATE OR REPLACE MODEL",
     "SELECT * FROM ML.PREDICT(MODEL d.m, (SELECT 1 AS x))": "PREDICT",
     "SELECT SESSION_USER()": "SESSION_USER",
     "SELECT CAST(1 AS BIGNUMERIC)": "BIGNUMERIC",
@@ -274,5 +274,6 @@ def test_the_split_of_the_components_is_the_same_on_bigquery(bigquery):
     assert sorted(answer(bigquery, sql)) == expected
     assert expected[0] == (12345, 26)
     with bigquery.reading() as catalog:
-        duck = "SELECT ('0x' || substr(md5(CAST(id AS VARCHAR)), 1, 8))::BIGINT % 100 FROM range(12345, 12445) t(id)"
-        assert [row[0] for row in catalog.cursor.execute(duck).fetchall()] == [side for _, side in expected]
+        side = "('0x' || substr(md5(CAST(id AS VARCHAR)), 1, 8))::BIGINT % 100"
+        found = catalog.cursor.execute(f"SELECT {side} FROM range(12345, 12445) t(id)").fetchall()
+        assert [row[0] for row in found] == [side for _, side in expected]
