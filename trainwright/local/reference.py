@@ -15,7 +15,23 @@ _HEAD = """\
 
 Generated from the code by `make docs`. A method that is served answers over gRPC and REST, in `v1` and in
 `v1beta1`; every other method of Vertex AI answers `UNIMPLEMENTED` and names itself. Cloud Storage's JSON API
-is served beside these.
+and BigQuery's REST API are served beside these.
+"""
+
+_BIGQUERY = """\
+## BigQuery
+
+`bigquery.googleapis.com` and `www.googleapis.com/bigquery/v2`: datasets (insert, get, list, patch, update,
+delete), tables (the same), tabledata (list, insertAll), jobs (insert, get, list, cancel, delete, query,
+getQueryResults; uploads in one request or resumably). Query, load (CSV, JSON lines, Parquet), extract (the
+same) and copy jobs. Reads go over REST: clients fall back to it when `google-cloud-bigquery-storage` is not
+installed.
+
+GoogleSQL is typed and translated to DuckDB: a query has BigQuery's answer, or fails with `invalidQuery` and
+the name of what is missing. Missing are BigQuery ML, scripts, routines, `BIGNUMERIC`, `GEOGRAPHY`, `RANGE`,
+recursive `WITH`, `ROLLUP`, `UNPIVOT`, `TABLESAMPLE`, time travel, partition decorators and pseudo columns,
+and every function that is not in this list:
+
 """
 
 
@@ -41,7 +57,15 @@ def reference() -> str:
             rows.append(f"| `{method.full_name.partition('/')[2]}` | {'yes' if answers else 'no'} |")
         package = methods[0].full_name.partition("/")[0]
         parts.append("\n".join([f"## {package}", "", "| method | served |", "|---|---|", *rows, ""]))
+    parts.append(_BIGQUERY + ", ".join(f"`{name}`" for name in _functions()) + "\n")
     return "\n".join(parts)
+
+
+def _functions() -> list[str]:
+    """The functions of GoogleSQL that local BigQuery has."""
+    from trainwright.local.bigquery.sql import aggregates, dates, functions, operators, patterns
+
+    return sorted({*aggregates.NAMES, *dates.NAMES, *functions.SIGNATURES, *operators.NAMES, *patterns.NAMES})
 
 
 def main() -> int:

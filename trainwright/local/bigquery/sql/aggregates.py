@@ -33,6 +33,7 @@ _AGGREGATES = {
     "LOGICAL_OR", "APPROX_COUNT_DISTINCT", "APPROX_QUANTILES", "MAX_BY", "MIN_BY", *_STATISTICS, *_PAIRS,
 }  # fmt: skip
 _ONLY_OVER = {*_RANKS, *_NAVIGATION, *_PERCENTILES}
+NAMES = _AGGREGATES | _ONLY_OVER
 _ORDERED = {"MIN", "MAX"}
 
 
@@ -51,7 +52,7 @@ class _Call:
 
 def is_aggregate(name: str) -> bool:
     """Whether a function aggregates, or needs OVER."""
-    return name in _AGGREGATES or name in _ONLY_OVER
+    return name in NAMES
 
 
 def translated(node: exp.Expression, scope: Scope, expressions: "Expressions") -> Expr:

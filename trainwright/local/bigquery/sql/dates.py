@@ -231,6 +231,15 @@ def _argument(name: str, value: Expr, kind: Type) -> Expr:
     return value.to(kind)
 
 
+NAMES = (
+    *(f"{kind}_{verb}" for kind in _KINDS for verb in ("ADD", "SUB", "DIFF")),
+    *(f"{kind}_TRUNC" for kind in _KINDS if kind != "TIME"),
+    *(f"{verb}_{kind}" for kind in _KINDS for verb in ("FORMAT", "PARSE")),
+    "EXTRACT",
+    "GENERATE_DATE_ARRAY",
+    "LAST_DAY",
+)
+
 Translate = Callable[[exp.Expression], Expr]
 
 

@@ -7,6 +7,7 @@ from trainwright.local.bigquery.sql import functions
 from trainwright.local.bigquery.sql.scope import Expr, supertype
 from trainwright.local.bigquery.types import BOOL, FLOAT64, INT64, NUMERIC, STRING
 
+NAMES = ("ARRAY_CONCAT", "COALESCE", "CONCAT", "GREATEST", "IFNULL", "LEAST", "NULLIF")
 _NUMBERS = ("INT64", "NUMERIC", "FLOAT64")
 
 
@@ -94,7 +95,7 @@ def conditional(name: str, arguments: list[Expr]) -> Expr | None:
         if (result.type is not None and result.type.kind == "ARRAY") != (name == "ARRAY_CONCAT"):
             raise functions.no_match(name, arguments)
         return result
-    if name not in ("COALESCE", "IFNULL", "NULLIF", "GREATEST", "LEAST") or not arguments:
+    if name not in NAMES or not arguments:
         return None
     if name in ("IFNULL", "NULLIF") and len(arguments) != 2:
         raise functions.no_match(name, arguments)

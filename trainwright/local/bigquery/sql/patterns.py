@@ -14,6 +14,9 @@ from trainwright.local.bigquery.sql.functions import no_match
 from trainwright.local.bigquery.sql.scope import Expr, text
 from trainwright.local.bigquery.types import BOOL, FLOAT64, INT64, JSON, STRING, array_of
 
+_REGEXPS = ("REGEXP_CONTAINS", "REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_REPLACE", "REGEXP_SUBSTR")
+_JSONS = ("JSON_EXTRACT_SCALAR", "JSON_QUERY", "JSON_VALUE")
+NAMES = (*_REGEXPS, *_JSONS, "FORMAT")
 _GROUP = re.compile(r"(?<!\\)(?:\\\\)*\((?!\?)|(?<!\\)(?:\\\\)*\(\?P<")
 _OPTIONAL_GROUP = re.compile(r"\)[?*]|\)\{0|\|")
 _PATH = re.compile(r"\$(\.[A-Za-z_]\w*|\[\d+\])*")
@@ -28,9 +31,9 @@ def call(name: str, arguments: Sequence[exp.Expression], translate: Translate) -
     Raises:
         InvalidQuery: The arguments are wrong, or the pattern is no literal where it must be.
     """
-    if name in ("REGEXP_CONTAINS", "REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_REPLACE", "REGEXP_SUBSTR"):
+    if name in _REGEXPS:
         return _regexp(name, arguments, translate)
-    if name in ("JSON_VALUE", "JSON_QUERY", "JSON_EXTRACT_SCALAR"):
+    if name in _JSONS:
         return _json(name, arguments, translate)
     if name == "FORMAT":
         return _format(arguments, translate)
