@@ -6,6 +6,7 @@ Source: BigQuery REST reference, "Job" and "Method: jobs.insert" (2026-11-25).
 import contextlib
 import json
 import logging
+import re
 import secrets
 import threading
 import time
@@ -39,6 +40,8 @@ _WORKERS = 4
 _ATTEMPTS = 5
 _RESULT_SECONDS = 24 * 3600.0  # BigQuery documentation, "Using cached query results": about 24 hours
 _PREFIXES = ("Invalid Input Error: ", "Conversion Error: ", "Out of Range Error: ", "Constraint Error: ")
+
+_RAISED = re.compile(r"^Python exception occurred while executing the UDF: \w+: ")
 
 _log = logging.getLogger(__name__)
 
@@ -374,6 +377,7 @@ def from_duckdb(error: duckdb.Error, *, is_query: bool) -> BigQueryError:
     message = str(error).partition("\nLINE ")[0].strip()
     for prefix in _PREFIXES:
         message = message.removeprefix(prefix)
+    message = _RAISED.sub("", message)
     if isinstance(error, duckdb.OutOfMemoryException):
         return ResourcesExceeded(f"Resources exceeded during query execution: {message}")
     if isinstance(error, duckdb.InterruptException):

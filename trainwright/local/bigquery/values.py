@@ -140,7 +140,7 @@ def from_text(sql: str, kind: Type) -> str:
         return (
             f"(CASE WHEN lower({sql}) IN ('true', 't', 'yes', 'y', '1') THEN TRUE"
             f" WHEN lower({sql}) IN ('false', 'f', 'no', 'n', '0') THEN FALSE"
-            f" WHEN {sql} IS NOT NULL THEN error('Bad bool value: ' || {sql}) END)"
+            f" WHEN {sql} IS NOT NULL THEN bq_error('Bad bool value: ' || {sql}) END)"
         )
     if kind.kind == "INT64":  # JSON writes some integers as 1.0
         sql = f"regexp_replace({sql}, '\\.0+$', '')"

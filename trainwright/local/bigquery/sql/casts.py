@@ -81,9 +81,9 @@ def _from_text(sql: str, target: Type, safe: bool) -> str:
     if not safe:
         bad = {"INT64": "int64", "FLOAT64": "double", "BOOL": "bool"}.get(target.kind, target.kind)
         wrong = (
-            f"error('Bad {bad} value: ' || {sql})"
+            f"bq_error('Bad {bad} value: ' || {sql})"
             if bad.islower()
-            else (f"error('Invalid {target.kind.lower()}: ''' || {sql} || '''')")
+            else (f"bq_error('Invalid {target.kind.lower()}: ''' || {sql} || '''')")
         )
         otherwise = f"CASE WHEN {sql} IS NOT NULL THEN {wrong} END"
     return f"(CASE WHEN regexp_full_match({trimmed}, '{shape}') THEN {converted} ELSE {otherwise} END)"

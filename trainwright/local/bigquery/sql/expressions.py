@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 _COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_SAFE = (
+    exp.Column,
+    exp.Literal,
+    exp.RawString,
+    exp.Neg,
+    exp.Null,
+    exp.Boolean,
+    exp.Parameter,
+    exp.Placeholder,
+)
 _BITS = {
     exp.BitwiseAnd: "&",
     exp.BitwiseOr: "|",
@@ -408,10 +418,15 @@ class Expressions:
         return aggregates.translated(node, scope, self)
 
     def _safe(self, node: exp.SafeFunc, scope: Scope) -> Expr:
-        """`SAFE.f(...)`; DuckDB's TRY takes no function that may raise an error of its own."""
-        inner = self.translate(node.this, scope)
-        if "error(" in inner.sql or "bq_" in inner.sql:
-            raise InvalidQuery(f"SAFE.{node.this.name.upper()} is not supported by local BigQuery")
+        """`SAFE.f(...)`. TRY covers the arguments as well, which in BigQuery may fail."""
+        call = node.this
+        if not isinstance(call, exp.Anonymous) or not all(
+            isinstance(each, _SAFE) for each in call.expressions
+        ):
+            raise InvalidQuery(
+                f"SAFE.{call.name.upper()} is supported by local BigQuery with columns and literals only"
+            )
+        inner = self.translate(call, scope)
         return Expr(f"TRY({inner.sql})", inner.type)
 
     def _call(self, node: exp.Anonymous, scope: Scope) -> Expr:

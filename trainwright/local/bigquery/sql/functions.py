@@ -31,12 +31,12 @@ FLOOR(FLOAT64) FLOAT64 = floor({0})
 FLOOR(NUMERIC) NUMERIC = CAST(floor({0}) AS DECIMAL(38,9))
 TRUNC(FLOAT64) FLOAT64 = trunc({0})
 TRUNC(NUMERIC) NUMERIC = CAST(trunc({0}) AS DECIMAL(38,9))
-SQRT(FLOAT64) FLOAT64 = CASE WHEN {0} < 0 THEN error('Argument to SQRT cannot be negative') ELSE sqrt({0}) END
+SQRT(FLOAT64) FLOAT64 = CASE WHEN {0} < 0 THEN bq_error('Argument to SQRT cannot be negative') ELSE sqrt({0}) END
 EXP(FLOAT64) FLOAT64 = bq_finite(exp({0}), {0}, 'EXP')
-LN(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN error('Argument to LN must be positive') ELSE ln({0}) END
-LOG(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN error('Argument to LOG must be positive') ELSE ln({0}) END
-LOG(FLOAT64, FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 OR {1} <= 0 OR {1} = 1 THEN error('Arguments to LOG must be positive, the base not 1') ELSE ln({0}) / ln({1}) END
-LOG10(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN error('Argument to LOG10 must be positive') ELSE log10({0}) END
+LN(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN bq_error('Argument to LN must be positive') ELSE ln({0}) END
+LOG(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN bq_error('Argument to LOG must be positive') ELSE ln({0}) END
+LOG(FLOAT64, FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 OR {1} <= 0 OR {1} = 1 THEN bq_error('Arguments to LOG must be positive, the base not 1') ELSE ln({0}) / ln({1}) END
+LOG10(FLOAT64) FLOAT64 = CASE WHEN {0} <= 0 THEN bq_error('Argument to LOG10 must be positive') ELSE log10({0}) END
 POW(FLOAT64, FLOAT64) FLOAT64 = bq_power({0}, {1})
 POWER(FLOAT64, FLOAT64) FLOAT64 = bq_power({0}, {1})
 SIN(FLOAT64) FLOAT64 = sin({0})
