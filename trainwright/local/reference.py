@@ -28,8 +28,9 @@ same) and copy jobs. Reads go over REST: clients fall back to it when `google-cl
 installed.
 
 GoogleSQL is typed and translated to DuckDB: a query has BigQuery's answer, or fails with `invalidQuery` and
-the name of what is missing. Missing are BigQuery ML, scripts, routines, `BIGNUMERIC`, `GEOGRAPHY`, `RANGE`,
-recursive `WITH`, `ROLLUP`, `UNPIVOT`, `TABLESAMPLE`, time travel, partition decorators and pseudo columns,
+the name of what is missing. One difference is known: `NaN` sorts behind all numbers, not before them. Missing
+are BigQuery ML, scripts, routines, `BIGNUMERIC`, `GEOGRAPHY`, `RANGE`, recursive `WITH`, `ROLLUP`, `UNPIVOT`,
+`TABLESAMPLE`, time travel, partition decorators and pseudo columns,
 and every function that is not in this list:
 
 """

@@ -146,15 +146,10 @@ def test_ops_of_google_run_from_a_compiled_pipeline(client):
         from google_cloud_pipeline_components.v1.bigquery import BigqueryCreateModelJobOp, BigqueryQueryJobOp
         from kfp import compiler, dsl
 
-        @dsl.component
-        def where(table: dsl.Input[dsl.Artifact]) -> str:
-            return "{projectId}.{datasetId}.{tableId}".format(**table.metadata)
-
         @dsl.pipeline(name="prepare")
         def prepare(project: str):
             query = "CREATE TABLE ops.t AS SELECT x FROM UNNEST([1, 2]) AS x"
             prepared = BigqueryQueryJobOp(project=project, location="US", query=query)
-            where(table=prepared.outputs["destination_table"])
             model = "CREATE MODEL ops.m OPTIONS (model_type='linear_reg') AS SELECT x, x AS label FROM ops.t"
             BigqueryCreateModelJobOp(project=project, location="US", query=model).after(prepared)
 
@@ -170,7 +165,8 @@ def test_ops_of_google_run_from_a_compiled_pipeline(client):
             except RuntimeError:
                 pass
         tasks = {task.task_name: task for task in job.task_details}
-        shown.append(tasks["where"].execution.metadata["output:Output"])
+        (table,) = tasks["bigquery-query-job"].outputs["destination_table"].artifacts
+        shown.append("{projectId}.{datasetId}.{tableId}".format(**table.metadata))
         shown.append(tasks["bigquery-create-model-job"].error.message)
     """)
     assert shown[0] == "trainwright-local.ops.t"

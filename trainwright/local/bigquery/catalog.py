@@ -16,7 +16,8 @@ from trainwright.local.bigquery.errors import Duplicate, InvalidQuery, NotFound,
 from trainwright.local.bigquery.names import TableName
 from trainwright.local.bigquery.sql import information_schema
 from trainwright.local.bigquery.sql.queries import Source
-from trainwright.local.bigquery.types import Column, Type, columns_of, quoted, schema_of
+from trainwright.local.bigquery.sql.scope import text
+from trainwright.local.bigquery.types import Column, Type, check_field, columns_of, quoted, schema_of
 
 RESULTS = "_results"  # the hidden dataset of query results without a destination
 _FIXED_BYTES = {
@@ -183,7 +184,13 @@ class Catalog:
             raise Duplicate(f"Already Exists: Table {self.project}:{name}")
 
     def new_rows(self, columns: Sequence[Column]) -> str:
-        """Makes room for a table's rows; returns its DuckDB name."""
+        """Makes room for a table's rows; returns its DuckDB name.
+
+        Raises:
+            Invalid: A column cannot be called so.
+        """
+        for column in columns:
+            check_field(column.name)
         row = one(self.cursor, "SELECT nextval('catalog.numbers')")
         assert row is not None
         physical = f"data.t{row[0]}"
@@ -332,6 +339,6 @@ def _bytes(sql: str, kind: Type, depth: int = 0) -> str:
         inner = _bytes(item, kind.element, depth + 1)
         return f"coalesce(list_sum(list_transform({sql}, lambda {item}: coalesce({inner}, 0))), 0)"
     if kind.kind == "STRUCT":
-        names = ((f"struct_extract({sql}, '{f.name}')", f.type) for f in kind.fields)
+        names = ((f"struct_extract({sql}, {text(f.name)})", f.type) for f in kind.fields)
         return "(" + " + ".join(f"coalesce({_bytes(name, each, depth)}, 0)" for name, each in names) + ")"
     return f"CASE WHEN {sql} IS NULL THEN 0 ELSE {_FIXED_BYTES[kind.kind]} END"

@@ -65,6 +65,7 @@ class Jobs:
         self._done = threading.Condition()
         self._running: dict[str, duckdb.DuckDBPyConnection | None] = {}
         self._cancelled: set[str] = set()
+        self._is_closing = False
 
     def resume(self) -> None:
         """Goes on with what a killed process left, and removes results that nobody can ask for any more."""
@@ -176,6 +177,7 @@ class Jobs:
     def close(self) -> None:
         """Stops what runs; it is run again at the next start."""
         with self._done:
+            self._is_closing = True
             for cursor in self._running.values():
                 if cursor is not None:
                     cursor.interrupt()
@@ -252,6 +254,8 @@ class Jobs:
             try:
                 self._attempt(resource)
             except BigQueryError as error:
+                if self._is_closing:  # interrupted by this process, not by its user
+                    return
                 self._fail(resource, error)
             if upload := resource.get("upload"):
                 (self._database.staging / upload).unlink(missing_ok=True)

@@ -148,10 +148,19 @@ def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
     return columns
 
 
-def _column(field: Mapping[str, Any]) -> Column:
-    name, kind = str(field.get("name", "")), str(field.get("type", ""))
+def check_field(name: str) -> None:
+    """Refuses a name that no column of a table can have.
+
+    Raises:
+        Invalid: It breaks a naming rule.
+    """
     if not _FIELD_NAME.fullmatch(name):
         raise Invalid(f'Invalid field name "{name[:100]}": expected a letter or _, then letters, digits, _')
+
+
+def _column(field: Mapping[str, Any]) -> Column:
+    name, kind = str(field.get("name", "")), str(field.get("type", ""))
+    check_field(name)
     mode = str(field.get("mode") or "NULLABLE").upper()
     if mode not in ("NULLABLE", "REQUIRED", "REPEATED"):
         raise Invalid(f"Field {name}: invalid mode {mode}: expected NULLABLE, REQUIRED or REPEATED")

@@ -156,26 +156,27 @@ def _join(queries: "Queries", node: exp.Join, scope: Scope) -> str:
     if kind not in ("", "INNER", "OUTER", "CROSS") or side not in ("", "LEFT", "RIGHT", "FULL"):
         raise unsupported(node)
     before = list(scope.relations)
+    lateral = "LATERAL " if _is_array(node.this, scope) else ""
     item = _item(queries, node.this, scope)
-    is_lateral = isinstance(node.this, exp.Unnest) or item.startswith("(SELECT unnest(")
-    lateral = (
-        "LATERAL "
-        if is_lateral or ("FROM (SELECT unnest(" in item[:4000] and isinstance(node.this, exp.Table))
-        else ""
-    )
     if using := node.args.get("using"):
         condition = _using(scope, before, [each.name for each in using], side)
         return f"{side or 'INNER'} JOIN {lateral}{item} ON {condition}"
     if on := node.args.get("on"):
         condition = queries.expressions.boolean(on, scope, "JOIN ON clause")
         return f"{side or 'INNER'} JOIN {lateral}{item} ON {condition}"
-    if side and lateral and side == "LEFT":
-        return f"LEFT JOIN {lateral}{item} ON TRUE"
-    if side or kind in ("INNER", "OUTER"):
-        if lateral and not side:
-            return f"CROSS JOIN {lateral}{item}"
+    if lateral and side == "LEFT":
+        return f"LEFT JOIN LATERAL {item} ON TRUE"
+    if side or (kind in ("INNER", "OUTER") and not lateral):
         raise InvalidQuery(f"{side or kind} JOIN must have an immediately following ON or USING clause")
     return f"CROSS JOIN {lateral}{item}"
+
+
+def _is_array(node: exp.Expression, scope: Scope) -> bool:
+    """Whether a FROM item is an array, which may be of the relations before it."""
+    if isinstance(node, exp.Unnest):
+        return True
+    first = node.parts[0].name.lower() if isinstance(node, exp.Table) and node.args.get("db") else ""
+    return any(relation.alias.lower() == first for relation in scope.relations)
 
 
 def _using(scope: Scope, before: list[Relation], names: list[str], side: str) -> str:
