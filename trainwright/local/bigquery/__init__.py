@@ -10,8 +10,8 @@ Why an own server (looked at on 2026-11-25, each in an environment of its own):
   downloading DuckDB's `spatial`; it hands unknown functions on to DuckDB, takes CREATE MODEL without training
   and ALTER TABLE ... SET OPTIONS without effect.
 
-All three translate what they know and hand on the rest. Here (`sql/`) every node is typed, and what has no
-match is refused: the same 76 are answered or refused by name, none otherwise.
+The latter two hand on to DuckDB what they do not know. Here (`sql/`) every node is typed, and what has no
+match is refused by its name; of the same 76, none is answered otherwise than by BigQuery.
 """
 
 from trainwright.local.bigquery.app import bigquery_app

@@ -50,7 +50,6 @@ class Database:
         spill = folder / "spill"
         spill.mkdir(mode=0o700, exist_ok=True)
         path = folder / "bigquery.duckdb"
-        # Made before DuckDB opens it, which does not ask for a mode.
         self._connection = duckdb.connect(
             path,
             config={
@@ -63,8 +62,7 @@ class Database:
                 "preserve_insertion_order": "true",
             },
         )
-        for file in folder.glob("bigquery.duckdb*"):
-            file.chmod(0o600)
+        path.chmod(0o600)  # its log beside it is made anew again and again; the folder keeps others out
         # One change at a time; queries that only read go on beside it.
         self.changing = threading.RLock()
         self._connection.execute(_SCHEMA)

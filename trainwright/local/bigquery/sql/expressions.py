@@ -1,12 +1,13 @@
 """Expressions of GoogleSQL: operators, literals, constructors, conditionals, and the way to functions."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from trainwright.local.bigquery.errors import InvalidQuery
-from trainwright.local.bigquery.sql import aggregates, dates, functions, operators, patterns
+from trainwright.local.bigquery.sql import aggregates, constructors, dates, functions, operators, patterns
 from trainwright.local.bigquery.sql.casts import cast
 from trainwright.local.bigquery.sql.literals import read_type
 from trainwright.local.bigquery.sql.scope import Expr, Scope, fields_of, only, supertype, text, unsupported
@@ -19,11 +20,7 @@ from trainwright.local.bigquery.types import (
     INTERVAL,
     JSON,
     STRING,
-    Column,
-    Type,
-    array_of,
     named_type,
-    quoted,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +54,7 @@ class Expressions:
     """
 
     def __init__(self, queries: "Queries", named: Mapping[str, Expr], positional: list[Expr]) -> None:
-        self._queries = queries
+        self.queries = queries
         self._named = named
         self._positional = positional
         self._taken = 0
@@ -89,8 +86,8 @@ class Expressions:
             exp.TryCast: self._cast,
             exp.ParseJSON: self._json,
             exp.Extract: self._extract,
-            exp.Array: self._array,
-            exp.Struct: self._struct,
+            exp.Array: partial(constructors.array, self),
+            exp.Struct: partial(constructors.struct, self),
             exp.Bracket: self._bracket,
             exp.Exists: self._exists,
             exp.Subquery: self._subquery,
@@ -265,7 +262,7 @@ class Expressions:
             return Expr(f"bq_in({value.to(element).sql}, {array.sql})", BOOL)
         if query := node.args.get("query"):
             inner = query.this if isinstance(query, exp.Subquery) else query
-            sql, columns = self._queries.subquery(inner, scope)
+            sql, columns = self.queries.subquery(inner, scope)
             if len(columns) != 1:
                 raise InvalidQuery("Subquery of type IN must have only one output column")
             kind = supertype([value, Expr("", columns[0].type)], "operator IN") or INT64
@@ -300,31 +297,8 @@ class Expressions:
         target = read_type(node.args["to"])
         inner = node.this
         if isinstance(inner, (exp.Struct, exp.Array)):  # STRUCT<...>(...) and ARRAY<...>[...]
-            return self.constructed(inner, target, scope)
+            return constructors.constructed(self, inner, target, scope)
         return cast(self.translate(inner, scope), target, safe=isinstance(node, exp.TryCast))
-
-    def constructed(self, node: exp.Expression, target: Type, scope: Scope) -> Expr:
-        """An expression where a value of `target` is wanted: constructors take its field names."""
-        if isinstance(node, (exp.Struct, exp.Tuple)) and target.kind == "STRUCT":
-            return self._typed_struct(node, target, scope)
-        if isinstance(node, exp.Array) and target.element is not None:
-            items = [self.constructed(each, target.element, scope).sql for each in node.expressions]
-            return Expr(f"CAST([{', '.join(items)}] AS {target.duckdb})", target)
-        value = self.translate(node, scope)
-        if not value.fits(target):
-            raise InvalidQuery(f"Constructor: a value of type {value.type} cannot be coerced to {target}")
-        return value.to(target)
-
-    def _typed_struct(self, node: exp.Expression, target: Type, scope: Scope) -> Expr:
-        values = [each.this if isinstance(each, exp.Alias) else each for each in node.expressions]
-        values = [each.expression if isinstance(each, exp.PropertyEQ) else each for each in values]
-        if len(values) != len(target.fields):
-            raise InvalidQuery(
-                f"STRUCT type has {len(target.fields)} fields but constructor call has {len(values)}"
-            )
-        pairs = zip(target.fields, values, strict=True)
-        items = [f"{quoted(f.name)} := {self.constructed(v, f.type, scope).sql}" for f, v in pairs]
-        return Expr(f"CAST(struct_pack({', '.join(items)}) AS {target.duckdb})", target)
 
     def _json(self, node: exp.ParseJSON, scope: Scope) -> Expr:
         return Expr(f"CAST({self.translate(node.this, scope).sql} AS JSON)", JSON)
@@ -334,52 +308,6 @@ class Expressions:
         if isinstance(source, exp.AtTimeZone):
             zone, source = self.translate(source.args["zone"], scope), source.this
         return dates.extracted(dates.date_part(node.this), self.translate(source, scope), zone)
-
-    def _array(self, node: exp.Array, scope: Scope) -> Expr:
-        if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Query):
-            sql, columns = self._queries.subquery(node.expressions[0], scope)
-            if len(columns) != 1:
-                raise InvalidQuery("ARRAY subquery cannot have more than one column: use SELECT AS STRUCT")
-            return Expr(f"ARRAY({sql})", array_of(columns[0].type))
-        first = node.expressions[0] if node.expressions else None
-        items: list[Expr] = []
-        for each in node.expressions:
-            if isinstance(each, (exp.Tuple, exp.Struct)) and each is not first and items[0].type is not None:
-                items.append(self.constructed(each, items[0].type, scope))  # fields are named by the first
-            elif (
-                isinstance(each, exp.Anonymous) and each.name.upper() == "STRUCT" and items and items[0].type
-            ):
-                items.append(self.constructed(_as_struct(each), items[0].type, scope))
-            else:
-                items.append(self.translate(each, scope))
-        element = supertype(items, "array constructor") or INT64
-        if element.kind == "ARRAY":
-            raise InvalidQuery(
-                "Cannot construct array with element type ARRAY: nested arrays are not supported"
-            )
-        array = array_of(element)
-        return Expr(f"CAST([{', '.join(each.to(element).sql for each in items)}] AS {array.duckdb})", array)
-
-    def _struct(self, node: exp.Expression, scope: Scope) -> Expr:
-        fields, items = [], []
-        for number, each in enumerate(node.expressions, 1):
-            named = isinstance(each, (exp.Alias, exp.PropertyEQ))
-            inner = (each.expression if isinstance(each, exp.PropertyEQ) else each.this) if named else each
-            value = self.translate(inner, scope)
-            if isinstance(each, exp.Alias):
-                name = each.alias
-            elif named:
-                name = each.this.name
-            else:
-                name = inner.name if isinstance(inner, (exp.Column, exp.Dot)) else f"_field_{number}"
-            kind = value.type or INT64
-            fields.append(Column(name, kind))
-            items.append(f"{quoted(name)} := {value.to(kind).sql}")
-        if not fields or len({each.name.lower() for each in fields}) < len(fields):
-            raise InvalidQuery(
-                "STRUCT with no or with duplicate field names is not supported by local BigQuery"
-            )
-        return Expr(f"struct_pack({', '.join(items)})", Type("STRUCT", fields=tuple(fields)))
 
     def _bracket(self, node: exp.Bracket, scope: Scope) -> Expr:
         only(node, "this", "expressions", "offset", "safe")
@@ -397,13 +325,13 @@ class Expressions:
 
     def _exists(self, node: exp.Exists, scope: Scope) -> Expr:
         inner = node.this.this if isinstance(node.this, exp.Subquery) else node.this
-        return Expr(f"(EXISTS ({self._queries.subquery(inner, scope)[0]}))", BOOL)
+        return Expr(f"(EXISTS ({self.queries.subquery(inner, scope)[0]}))", BOOL)
 
     def _subquery(self, node: exp.Expression, scope: Scope) -> Expr:
         inner = node.this if isinstance(node, exp.Subquery) else node
         if isinstance(inner, exp.Subquery):
             return self._subquery(inner, scope)
-        sql, columns = self._queries.subquery(inner, scope)
+        sql, columns = self.queries.subquery(inner, scope)
         if len(columns) != 1:
             raise InvalidQuery(
                 "Scalar subquery cannot have more than one column unless using SELECT AS STRUCT"
@@ -434,7 +362,7 @@ class Expressions:
         if aggregates.is_aggregate(name):
             return aggregates.translated(node, scope, self)
         if name == "STRUCT":
-            return self._struct(node, scope)
+            return constructors.struct(self, node, scope)
         found = dates.call(name, node.expressions, lambda each: self.translate(each, scope))
         if found is not None:
             return found
@@ -446,7 +374,3 @@ class Expressions:
         if found is None:
             raise InvalidQuery(f"Function not found, or not supported by local BigQuery: {name}")
         return found
-
-
-def _as_struct(node: exp.Anonymous) -> exp.Struct:
-    return exp.Struct(expressions=[each.copy() for each in node.expressions])

@@ -10,6 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from trainwright.local.bigquery.errors import InvalidQuery
+from trainwright.local.bigquery.sql.constructors import constructed
 from trainwright.local.bigquery.sql.literals import read_type
 from trainwright.local.bigquery.sql.queries import Queries, Source
 from trainwright.local.bigquery.sql.relations import from_clause
@@ -134,7 +135,7 @@ def _row(node: exp.Expression, columns: Sequence[Column], queries: Queries) -> s
 
 def _value(node: exp.Expression, column: Column, scope: Scope, queries: Queries) -> str:
     if column.type.kind in ("STRUCT", "ARRAY") and isinstance(node, (exp.Tuple, exp.Struct, exp.Array)):
-        return queries.expressions.constructed(node, column.type, scope).sql
+        return constructed(queries.expressions, node, column.type, scope).sql
     value = queries.expressions.translate(node, scope)
     _check(value, column)
     return value.to(column.type).sql
