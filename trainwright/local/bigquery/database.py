@@ -7,6 +7,7 @@ done nothing, and is run again when the database is opened next.
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trainwright.local.bigquery.sql import farm_fingerprint, macros
 
 MEMORY_LIMIT = "1GB"  # DuckDB spills what is more to the state folder
 _SPILL_LIMIT = "20GB"
+_SESSION_SECONDS = 7 * 24 * 3600.0  # BigQuery documentation, "Resumable uploads": a session ends after a week
 
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS catalog;
@@ -96,6 +98,18 @@ class Database:
         """A transaction that may change datasets and tables: no other one does meanwhile."""
         with self.changing, self.transaction() as cursor:
             yield cursor
+
+    def sweep(self, needed: set[str]) -> None:
+        """Removes staged files that a killed process left behind, and uploads that nobody goes on with.
+
+        Args:
+            needed: Names of files that jobs still have to load.
+        """
+        for file in self.staging.iterdir():
+            session = file.with_suffix(".job")
+            is_upload = session.exists() and time.time() - session.stat().st_mtime < _SESSION_SECONDS
+            if file.name not in needed and not is_upload:
+                file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Ends the use of the database."""

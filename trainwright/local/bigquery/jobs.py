@@ -75,9 +75,10 @@ class Jobs:
                 if time.time() - int(table["creationTime"]) / 1000 > _RESULT_SECONDS:
                     catalog.delete_table(query_jobs.TableName(RESULTS, table["tableReference"]["tableId"]))
             left = cursor.execute(
-                "SELECT id FROM catalog.jobs WHERE state <> 'DONE' ORDER BY number"
+                "SELECT id, resource FROM catalog.jobs WHERE state <> 'DONE' ORDER BY number"
             ).fetchall()
-        for (job,) in left:
+        self._database.sweep({read(resource).get("upload", "") for _, resource in left})
+        for job, _ in left:
             self._submit(job)
 
     def insert(self, job: Mapping[str, Any], upload: Path | None = None) -> dict[str, Any]:
