@@ -5,6 +5,7 @@ imported by the first request.
 """
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +20,9 @@ from trainwright.local.storage.errors import ApiError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+_log = logging.getLogger(__name__)
+# What a body raises whose parts are of other types than the API's.
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -65,7 +69,7 @@ def _routes(bigquery: BigQuery) -> "Starlette":
     table = dataset + "/tables/{table}"
     job = project + "/jobs/{job}"
     handlers: dict[Any, Any] = dict.fromkeys(
-        (BigQueryError, ApiError, ClientDisconnect, OSError, duckdb.Error), _refuse
+        (BigQueryError, ApiError, ClientDisconnect, OSError, duckdb.Error, *_MALFORMED), _refuse
     )
     return Starlette(
         routes=[
@@ -103,6 +107,9 @@ async def _refuse(request: Request, failure: Exception) -> Response:
         return Response(status_code=499)  # nobody is there to read it
     if isinstance(failure, ApiError):  # of storage's parts of an upload
         failure = Invalid(failure.message)
+    if isinstance(failure, _MALFORMED):
+        _log.warning("%s %s", request.method, request.url.path, exc_info=failure)
+        failure = Invalid(f"The request is malformed: {type(failure).__name__}: {failure}")
     if not isinstance(failure, BigQueryError):
         failure = BigQueryError(f"local BigQuery: {type(failure).__name__}: {failure}")
     return refusal(failure)

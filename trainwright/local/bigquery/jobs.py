@@ -282,7 +282,7 @@ class Jobs:
                 raise from_duckdb(error, is_query=is_query) from None
             except (KeyError, TypeError, AttributeError, ValueError) as error:
                 _log.exception("BigQuery job %s", resource["jobReference"]["jobId"])
-                raise BigQueryError(f"local BigQuery failed: {type(error).__name__}: {error}") from None
+                raise Invalid(f"The job is malformed: {type(error).__name__}: {error}") from None
         return None
 
     def _execute(self, resource: dict[str, Any]) -> None:
@@ -387,7 +387,9 @@ def from_duckdb(error: duckdb.Error, *, is_query: bool) -> BigQueryError:
         return ResourcesExceeded(f"Resources exceeded during query execution: {message}")
     if isinstance(error, duckdb.InterruptException):
         return Stopped("Job execution was cancelled")
-    if isinstance(error, duckdb.IOException | duckdb.InternalException | duckdb.FatalException):
+    if isinstance(error, duckdb.IOException):  # a full disk; clients would repeat a backendError for minutes
+        return ResourcesExceeded(f"local BigQuery cannot read or write: {message}")
+    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
         return BigQueryError(f"local BigQuery: {message}")
     return InvalidQuery(message) if is_query else Invalid(message)
 
