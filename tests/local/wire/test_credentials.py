@@ -124,7 +124,7 @@ def test_storage_is_reached_by_bearer_token_or_by_the_path(client):
         show(session.get("https://www.googleapis.com/upload/storage/v1/b").text)
         show(requests.get(os.environ["STORAGE_EMULATOR_HOST"] + "/storage/v1/b").text)
         show(session.get("https://iamcredentials.googleapis.com/v1/x/allowedLocations").status_code)
-        show(session.get("https://bigquery.googleapis.com/x").json()["error"]["message"])
+        show(session.get("https://dataproc.googleapis.com/x").json()["error"]["message"])
         """
     )
     assert lines == [
@@ -132,7 +132,7 @@ def test_storage_is_reached_by_bearer_token_or_by_the_path(client):
         "https /upload/storage/v1/b True",
         "http /token-of-the-test/storage/v1/b False",
         "404",
-        "bigquery.googleapis.com is not served by local Vertex AI",
+        "dataproc.googleapis.com is not served by local Vertex AI",
     ]
 
 
