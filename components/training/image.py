@@ -16,7 +16,13 @@ from trainwright.authoring.images import (
     TORCH,
 )
 from trainwright.authoring.programs import Program
-from trainwright.components.training.custom import RUNTIME_FILES, Training, trained_model, training_job
+from trainwright.components.training.custom import (
+    RUNTIME_FILES,
+    Training,
+    trained_model,
+    training_job,
+    worker_pools,
+)
 
 TORCH_IMAGE = Program(
     module="trainers.torch_image",
@@ -81,8 +87,9 @@ def train_torch_image(
     seed: int = 0,
     display_name: str = "train-torch-image",
     machine_type: str = "n1-standard-8",
-    accelerator_type: str = "ACCELERATOR_TYPE_UNSPECIFIED",
+    accelerator_type: str = "",
     accelerator_count: int = 0,
+    worker_count: int = 0,
     strategy: str = "STANDARD",
     timeout: str = "86400s",
     max_wait_duration: str = "86400s",
@@ -113,9 +120,10 @@ def train_torch_image(
         checkpoint_every: Steps between two checkpoints, 1 or more.
         seed: The same seed, data and kind of machine give the same network.
         display_name: Name of the custom job.
-        machine_type: Machine of the only replica.
-        accelerator_type: "NVIDIA_TESLA_T4" and the like, or "ACCELERATOR_TYPE_UNSPECIFIED" for none.
-        accelerator_count: GPUs of the machine; the program uses one.
+        machine_type: Machine of every replica.
+        accelerator_type: GPU of every replica, such as "NVIDIA_TESLA_T4"; empty for none.
+        accelerator_count: GPUs of every replica, 0 or more; the program uses one.
+        worker_count: Replicas beside the primary one, 0 or more; each trains on a part of the images.
         strategy: "STANDARD", "SPOT" or "FLEX_START" (Vertex AI API v1, `Scheduling.Strategy`).
         timeout: Longest time that the job may run, in seconds with an "s".
         max_wait_duration: Longest time that a FLEX_START job waits for its machine, in seconds with an "s".
@@ -146,26 +154,23 @@ def train_torch_image(
         train=train,
         validation=validation,
         test=test,
-        job=[TORCH_IMAGE.fingerprint, machine_type, accelerator_type, *hyperparameters],
+        job=[TORCH_IMAGE.fingerprint, machine_type, accelerator_type, worker_count, *hyperparameters],
     ).set_display_name("Fix the training's directory")
     data = [
         f"--train={inputs.outputs['train_uri']}",
         f"--validation={inputs.outputs['validation_uri']}",
         f"--test={inputs.outputs['test_uri']}",
     ]
+    pools = worker_pools(
+        container_spec=TORCH_IMAGE.container_spec([*data, *hyperparameters]),
+        machine_type=machine_type,
+        accelerator_type=accelerator_type,
+        accelerator_count=accelerator_count,
+        worker_count=worker_count,
+    ).set_display_name("Describe the worker pools")
     job = training_job(
         display_name=display_name,
-        worker_pool_specs=[
-            {
-                "machine_spec": {
-                    "machine_type": machine_type,
-                    "accelerator_type": accelerator_type,
-                    "accelerator_count": accelerator_count,
-                },
-                "replica_count": 1,
-                "container_spec": TORCH_IMAGE.container_spec([*data, *hyperparameters]),
-            }
-        ],
+        worker_pool_specs=pools.output,
         base_output_directory=inputs.outputs["directory_uri"],
         strategy=strategy,
         timeout=timeout,

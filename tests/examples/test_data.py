@@ -12,7 +12,7 @@ import uvicorn
 from kfp.dsl import Artifact, Dataset
 
 import examples.data
-from examples.data import example_table, main
+from examples.data import example_tables, main
 from trainwright.components.data.features import apply_features, fit_features
 from trainwright.components.data.ingest import ingest
 from trainwright.components.data.split import split
@@ -48,6 +48,19 @@ def test_the_parameters_fit_the_table(tmp_path: Path, name: str) -> None:
     assert (dataset.metadata["rows"], len(positive)) == TABLES[name]
 
 
+def test_the_digits_are_three_parts_where_the_parameters_look(tmp_path: Path) -> None:
+    parameters = json.loads((PIPELINES / "image_custom.mnist.json").read_text())
+    assert main(["mnist", str(tmp_path)]) == 0
+    rows = {}
+    for part in ("train", "validation", "test"):
+        assert parameters[part] == f"gs://trainwright-local/data/mnist/{part}.parquet"
+        rows[part] = pq.read_table(tmp_path / "mnist" / f"{part}.parquet").to_pylist()
+    assert [len(found) for found in rows.values()] == [3500, 500, 1000]
+    everything = [row for found in rows.values() for row in found]
+    assert all(row["image"].startswith(b"\x89PNG") for row in everything)
+    assert {row["label"] for row in rows["test"]} == set("0123456789")
+
+
 def test_same_bytes_and_nothing_written_when_they_are_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +77,7 @@ def test_same_bytes_and_nothing_written_when_they_are_there(
 
 
 def test_cdnow_counts_before_the_cut_off_and_labels_after() -> None:
-    rows = {row["customer_id"]: row for row in example_table("cdnow").to_pylist()}
+    rows = {row["customer_id"]: row for row in example_tables("cdnow")["cdnow"].to_pylist()}
     # In CDNOW_master.txt, 00003 bought on 1997-01-02, -03-30, -04-02, -11-15, -11-25 and 1998-05-28.
     third = rows["00003"]
     assert str(third["first_purchase"]) == "1997-01-02"

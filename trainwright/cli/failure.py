@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
+_LONGEST_LINE = 500  # a launcher's error may quote the whole program of its job
 _GCP_RESOURCES = Path("output_parameters", "gcp_resources")
 _CUSTOM_JOB = re.compile(r"/customJobs/(\d+)")
 _EXECUTOR_INPUT = re.compile(r"\[KFP Executor .+\]: Got executor_input:$")
@@ -100,7 +101,8 @@ def _tail(log: Path) -> list[str]:
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return [line for line in _own_lines(lines) if line.strip()][-_TAIL_LINES:]
+    said = [line for line in _own_lines(lines) if line.strip()][-_TAIL_LINES:]
+    return [line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..." for line in said]
 
 
 def _own_lines(lines: list[str]) -> list[str]:
