@@ -74,8 +74,11 @@ class Coordinates:
     @property
     def continuous(self) -> list[tuple[int, int]]:
         """Number and coordinate of the parameters that are as good as continuous."""
-        nodes = enumerate(self._nodes)
-        return [(number, node.column) for number, node in nodes if node.width == 1 and node.grid is None]
+        return [
+            (number, node.column)
+            for number, node in enumerate(self._nodes)
+            if node.parameter.kind != "CATEGORICAL" and node.grid is None
+        ]
 
     def choices(self, number: int) -> Array:
         """The positions that a parameter can have; none for one that is as good as continuous."""

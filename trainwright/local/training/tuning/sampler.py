@@ -190,7 +190,7 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
 
 def first_trials(count: int) -> int:
     """How many trials come from a Sobol sequence before the process is asked, for so many parameters."""
-    return min(max(4, count + 1), 12)
+    return min(max(6, count + 1), 12)
 
 
 def _objective(trials: Sequence[FrozenTrial], signs: Array, rng: np.random.Generator) -> Array:

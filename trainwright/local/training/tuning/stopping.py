@@ -175,9 +175,9 @@ def predicted_final(
 ) -> Measurement | None:
     """What a stopped trial would have come to, by an autoregression over the curves; None without a curve.
 
-    Each value follows from the one before, at equal distances: y' = a + b y. The coefficients are a weighted
+    At equal distances, each gain is a constant share of the one before. The share is a weighted
     least-squares fit to all whole curves and to this one; where the learning rate is known, curves of nearby
-    rates weigh more (by a factor of e for each factor of e between two rates, squared and halved).
+    rates weigh more (by exp(-d²/2), d being the difference of the logarithms).
 
     Args:
         rule: CONVEX.
@@ -192,16 +192,20 @@ def predicted_final(
     now = curve.places[-1]
     distance = max((now - curve.places[0]) / max(len(curve.places) - 1, 1), end / 1000)
     pairs: list[tuple[float, float, float]] = []
+    own: list[float] = []
     for other in [*(each for each in completed if not each.stopped), trial]:
         if (found := curve_of(other, metric, rule.by_seconds)) is not None:
             weight = _weight(rule, trial, other)
             count = int((found.places[-1] - found.places[0]) / distance)
             values = [found.at(found.places[0] + number * distance) for number in range(count + 1)]
-            pairs += [(weight, y, after) for y, after in itertools.pairwise(values)]
-    intercept, factor = _autoregression(pairs)
+            own = [after - before for before, after in itertools.pairwise(values)]
+            pairs += [(weight, gain, after) for gain, after in itertools.pairwise(own)]
+    share = _share(pairs)
+    gain = own[-1] if own else 0.0  # of this trial, the last one
     value = curve.values[-1]
     for _ in range(max(0, math.ceil((end - now) / distance))):
-        value = intercept + factor * value
+        gain *= share
+        value += gain
     value = value if metric.maximize else -value
     seconds = trial.measurements[-1].seconds
     return Measurement(
@@ -219,19 +223,12 @@ def _weight(rule: StoppingRule, trial: Trial, other: Trial) -> float:
     return math.exp(-0.5 * math.log(left / right) ** 2)
 
 
-def _autoregression(pairs: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """Intercept and factor of y' = a + b y; b is kept within 0 and 1, where curves settle."""
-    total = sum(weight for weight, _, _ in pairs)
-    if total <= 0:
-        return 0.0, 1.0
-    before = sum(weight * y for weight, y, _ in pairs) / total
-    after = sum(weight * y for weight, _, y in pairs) / total
-    variance = sum(weight * (y - before) ** 2 for weight, y, _ in pairs)
-    if variance <= 0:
-        return 0.0, 1.0
-    factor = sum(weight * (y - before) * (y1 - after) for weight, y, y1 in pairs) / variance
-    factor = min(1.0, max(0.0, factor))
-    return after - factor * before, factor
+def _share(pairs: Sequence[tuple[float, float, float]]) -> float:
+    """The share of a gain that the next one has, by weighted pairs of them; within 0 and 1: curves settle."""
+    squares = sum(weight * gain**2 for weight, gain, _ in pairs)
+    if squares <= 0:
+        return 0.0
+    return min(1.0, max(0.0, sum(weight * gain * after for weight, gain, after in pairs) / squares))
 
 
 def _slope(places: Sequence[float], values: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
+from threadpoolctl import threadpool_limits
 
 from trainwright.local.training.tuning.distributions import distribution_of, inside, outside
 from trainwright.local.training.tuning.sampler import GaussianProcessSampler
@@ -37,7 +38,8 @@ def suggest(study: Study, trials: Sequence[Trial], name: str) -> dict[str, Value
         sampler=_sampler(study, zlib.crc32(name.encode()), len(trials)),
     )
     frame.add_trials(_frozen(study, trial) for trial in trials)
-    with warnings.catch_warnings():
+    # Matrices are small and trials use the processors: BLAS with more threads took seven times as long.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         asked = frame.ask()
         chosen: dict[str, Value] = {}
