@@ -22,7 +22,8 @@ from trainwright.local.training.tuning.gaussian_process import GaussianProcess
 from trainwright.local.training.tuning.space import Parameter, every
 
 Array = NDArray[np.float64]
-_MOST_OBSERVATIONS = 300  # more cost seconds a suggestion
+_MOST_OBSERVATIONS = 200  # more cost seconds a suggestion
+_LARGEST = 1e100  # its square is a number too
 _CANDIDATES = 1024
 _NEIGHBOURS = 256
 _CLIMBERS = 6
@@ -202,7 +203,7 @@ def _objective(trials: Sequence[FrozenTrial], signs: Array, rng: np.random.Gener
     table = np.array(
         [signs * trial.values if trial.values else np.full(len(signs), np.nan) for trial in trials]
     )
-    table = np.where(np.isnan(table), np.nanmin(table, axis=0), table)
+    table = np.clip(np.where(np.isnan(table), np.nanmin(table, axis=0), table), -_LARGEST, _LARGEST)
     if table.shape[1] == 1:
         return _tamed(table[:, 0])
     low, high = table.min(0), table.max(0)

@@ -19,6 +19,7 @@ from trainwright.local.training.tuning.study import GRID, RANDOM, Study
 from trainwright.local.training.tuning.trials import INFEASIBLE, SUCCEEDED, Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def suggest(study: Study, trials: Sequence[Trial], name: str) -> dict[str, Value] | None:
@@ -39,8 +40,7 @@ def suggest(study: Study, trials: Sequence[Trial], name: str) -> dict[str, Value
     )
     frame.add_trials(_frozen(study, trial) for trial in trials)
     # Matrices are small and trials use the processors: BLAS with more threads took seven times as long.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with threadpool_limits(1):
         asked = frame.ask()
         chosen: dict[str, Value] = {}
         for parameter in active(study.parameters, chosen):
