@@ -19,6 +19,7 @@ from trainwright.local.training.tuning.trials import (
     REQUESTED,
     STOPPING,
     SUCCEEDED,
+    Measurement,
     Trial,
     trial_of,
 )
@@ -178,11 +179,9 @@ class Trials:
             )
         if was_cancelled and not trial.stopped:
             return dataclasses.replace(trial, state=INFEASIBLE, end=end, infeasible_reason=_INTERRUPTED)
-        if was_cancelled and trial.final:  # what the rule has predicted
-            measurements = (*trial.measurements, trial.final)
-            return dataclasses.replace(
-                trial, state=SUCCEEDED, end=end, measurements=measurements, predicted=True
-            )
+        if was_cancelled and (predicted := trial.final):
+            trial = dataclasses.replace(trial, state=SUCCEEDED, end=end, predicted=True)
+            return self._with_last(trial, (*trial.measurements, predicted))
         metrics = self._study.metrics
         final = final_of(trial.measurements, metrics, best=self._study.best_measurement)
         if final is None:
@@ -199,15 +198,19 @@ class Trials:
             return
         completed = [trial for trial in self._trials if trial.state == SUCCEEDED]
         for number, trial in enumerate(self._trials):
-            predicted = trial.final
-            if not trial.predicted or predicted is None:
+            if not trial.predicted:
                 continue
-            measured = dataclasses.replace(trial, measurements=trial.measurements[:-1])
-            again = predicted_final(rule, metric, measured, completed, predicted.at(rule.by_seconds))
+            *measured, predicted = trial.measurements
+            asked = dataclasses.replace(trial, measurements=tuple(measured))
+            again = predicted_final(rule, metric, asked, completed, predicted.at(rule.by_seconds))
             if again is not None and again != predicted:
-                measurements = (*measured.measurements, again)
-                self._trials[number] = dataclasses.replace(trial, final=again, measurements=measurements)
+                self._trials[number] = self._with_last(trial, (*measured, again))
                 self._write(self._trials[number])
+
+    def _with_last(self, trial: Trial, measurements: tuple[Measurement, ...]) -> Trial:
+        """A trial with other measurements, and the final one that follows from them."""
+        final = final_of(measurements, self._study.metrics, best=self._study.best_measurement)
+        return dataclasses.replace(trial, measurements=measurements, final=final)
 
     def _start(self, trial: Trial) -> None:
         folder = self._folder_of(trial)

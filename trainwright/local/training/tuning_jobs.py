@@ -146,8 +146,9 @@ class HyperparameterTuningJobs:
                     job.trials.interrupt()
                     failure = Failure(INTERNAL, f"{type(error).__name__}: {error}")
                     self._write(job, "JOB_STATE_FAILED", failure)
-        with self._lock:
-            self._jobs.pop(job.name, None)
+        finally:
+            with self._lock:
+                self._jobs.pop(job.name, None)
 
     def _step(self, job: _Job) -> bool:
         """Looks at the trials and does what follows; whether the job has ended."""

@@ -82,7 +82,7 @@ def early_stop(rule: StoppingRule, metric: Metric, trial: Trial, trials: Sequenc
         return _convex(rule, metric, trial, curve, completed)
     best = max((_objective(other, metric) for other, _ in completed), default=-math.inf)
     # Curves that were cut short do not show where such a curve ends.
-    whole = [found for other, found in completed if not other.stopped]
+    whole = [(found, _objective(other, metric)) for other, found in completed if not other.stopped]
     return Stop() if _has_no_chance(curve, whole, best) else None
 
 
@@ -117,20 +117,20 @@ def _is_below_median(curve: Curve, completed: Sequence[Curve]) -> bool:
     return bool(averages) and max(curve.values) < statistics.median(averages)
 
 
-def _has_no_chance(curve: Curve, completed: Sequence[Curve], best: float) -> bool:
-    """Whether the probability that the trial ends above the best value found is low: here, below 5 %.
+def _has_no_chance(curve: Curve, completed: Sequence[tuple[Curve, float]], best: float) -> bool:
+    """Whether the probability that the trial comes to more than the best value found is low: here, below 5 %.
 
     A Gaussian process is fitted to the completed curves that go on beyond this one: from their values at
-    three places up to where it is now, to how much they gained from there to their end.
+    three places up to where it is now, to how much they gained from there to their final objectives.
     """
     now = curve.places[-1]
-    longer = [other for other in completed if other.places[-1] > now and other.places[0] <= now]
+    longer = [pair for pair in completed if pair[0].places[-1] > now and pair[0].places[0] <= now]
     if len(longer) < _FEWEST_CURVES:
         return False
     from trainwright.local.training.tuning.gaussian_process import GaussianProcess
 
     places = [now * (part + 1) / _CURVE_POINTS for part in range(_CURVE_POINTS)]
-    known = [[other.at(place) for place in places] for other in longer]
+    known = [[other.at(place) for place in places] for other, _ in longer]
     asked = [curve.at(place) for place in places]
     low = [min(row[column] for row in [*known, asked]) for column in range(_CURVE_POINTS)]
     high = [max(row[column] for row in [*known, asked]) for column in range(_CURVE_POINTS)]
@@ -141,7 +141,7 @@ def _has_no_chance(curve: Curve, completed: Sequence[Curve], best: float) -> boo
             for value, least, most in zip(row, low, high, strict=True)
         ]
 
-    gains = [other.values[-1] - other.at(now) for other in longer]
+    gains = [final - other.at(now) for other, final in longer]
     process = GaussianProcess([scaled(row) for row in known], gains)
     mean, deviation = process.predict([scaled(asked)])
     missing = best - (curve.at(now) + float(mean[0]))

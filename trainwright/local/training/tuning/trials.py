@@ -51,7 +51,7 @@ class Trial:
         infeasible_reason: Why it is INFEASIBLE.
         failed: Whether it is INFEASIBLE for its own fault, not for being stopped with the study.
         stopped: Whether it was ended early and what it has measured counts.
-        predicted: Whether its final measurement, the last one, is a prediction.
+        predicted: Whether its last measurement is a prediction.
     """
 
     id: str
