@@ -28,6 +28,7 @@ parser.add_argument("--kind", choices=["a", "b"], required=True)
 given = parser.parse_args()
 trial = os.environ["CLOUD_ML_TRIAL_ID"]
 told = {**vars(given), "folder": "", "dir": os.environ["AIP_MODEL_DIR"]}
+told["task"] = json.loads(os.environ["CLUSTER_SPEC"])["task"]
 (given.folder / trial).write_text(json.dumps(told))
 deadline = time.monotonic() + 20
 while len(list(given.folder.iterdir())) < 2 and time.monotonic() < deadline:
@@ -245,6 +246,7 @@ def test_trials_of_the_sdks_job(shown: dict) -> None:
     for trial in job["trials"]:
         parameters = trial["parameters"]
         given = shown["given"][trial["id"]]
+        assert given.pop("task") == {"type": "workerpool0", "index": 0, "trial": trial["id"]}
         assert given.pop("dir") == f"gs://trainwright-local/tuned/{trial['id']}/model/"
         assert {**parameters, "folder": ""} == given
         assert 1e-4 <= parameters["rate"] <= 1e-1 and 1 <= parameters["depth"] <= 8

@@ -4,21 +4,20 @@ import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainwright.local.training.replicas import output_directory_of
+from trainwright.local.training.specs import output_directory_of
 from trainwright.local.training.tuning.measurements import Metric, Report, final_of, reports_of
 from trainwright.local.training.tuning.space import Value, arguments
 from trainwright.local.training.tuning.trials import Measurement
 
-_TRIAL_ID, _METRIC_FILE = "CLOUD_ML_TRIAL_ID", "CLOUD_ML_HP_METRIC_FILE"
+_METRIC_FILE = "CLOUD_ML_HP_METRIC_FILE"
 
 
 def trial_spec(spec: dict, *, trial_id: str, parameters: Mapping[str, Value], folder: Path) -> dict:
     """The CustomJobSpec of one trial.
 
     Parameters follow the arguments of every replica. Output goes to BASE_OUTPUT_DIRECTORY/TRIAL_ID
-    (CustomJobSpec.base_output_directory, google-cloud-aiplatform 1.165.1). The two CLOUD_ML_ variables are
-    those that cloudml-hypertune reads; each pool has a metric file of its own, as its containers have on
-    Vertex AI, and the primary replica's counts.
+    (CustomJobSpec.base_output_directory, google-cloud-aiplatform 1.165.1). Each pool has a metric file of its
+    own, as its containers have on Vertex AI, and the primary replica's counts.
 
     Args:
         spec: HyperparameterTuningJob.trial_job_spec as camelCase JSON; stays as it is.
@@ -32,9 +31,8 @@ def trial_spec(spec: dict, *, trial_id: str, parameters: Mapping[str, Value], fo
         if not program:
             continue
         program["args"] = [*program.get("args", ()), *arguments(parameters)]
-        own = {_TRIAL_ID: trial_id, _METRIC_FILE: str(metric_file(folder, number))}
-        others = [entry for entry in program.get("env", ()) if entry.get("name") not in own]
-        program["env"] = [*others, *({"name": name, "value": value} for name, value in own.items())]
+        others = [entry for entry in program.get("env", ()) if entry.get("name") != _METRIC_FILE]
+        program["env"] = [*others, {"name": _METRIC_FILE, "value": str(metric_file(folder, number))}]
     if base := output_directory_of(spec):
         spec["baseOutputDirectory"] = {"outputUriPrefix": f"{base}/{trial_id}"}
     return spec

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainwright.local.store import Store
 from trainwright.local.training.custom_jobs import CustomJobs
+from trainwright.local.training.run_record import ENDED, RunRecord
 from trainwright.local.training.trial_jobs import metric_file, missing_metric, read_reports, trial_spec
 from trainwright.local.training.tuning.measurements import final_of, merged
 from trainwright.local.training.tuning.stopping import early_stop, predicted_final
@@ -24,7 +25,6 @@ from trainwright.local.training.tuning.trials import (
     trial_of,
 )
 
-_ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 _INTERRUPTED = "The trial was ended with its hyperparameter tuning job."
 
 
@@ -134,7 +134,7 @@ class Trials:
                     began=trial.start,
                 ),
             )
-        if run.get("state") in _ENDED:
+        if run.get("state") in ENDED:
             return self._completed(trial, run)
         return trial
 
@@ -217,7 +217,11 @@ class Trials:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         spec = trial_spec(self._spec, trial_id=trial.id, parameters=trial.parameters, folder=folder)
         self._custom_jobs.start(
-            trial.custom_job, spec, project_number=self._project_number, labels=self._labels
+            trial.custom_job,
+            spec,
+            project_number=self._project_number,
+            labels=self._labels,
+            trial=trial.id,
         )
 
     def _custom_job(self, trial_id: str) -> str:
@@ -228,8 +232,7 @@ class Trials:
         return self._folder / trial.id
 
     def _run(self, trial: Trial) -> dict:
-        record = self._store.read(f"{trial.custom_job}/run")
-        return json.loads(record.payload) if record else {}
+        return RunRecord(self._store, trial.custom_job).read()
 
     def _write(self, trial: Trial) -> None:
         payload = json.dumps(trial.json()).encode()

@@ -10,12 +10,12 @@ from pathlib import Path
 from trainwright.local.store import Store
 from trainwright.local.training.custom_jobs import CustomJobs
 from trainwright.local.training.failures import INTERNAL, INVALID_ARGUMENT, Failure
+from trainwright.local.training.run_record import ENDED, RunRecord
 from trainwright.local.training.trials import Trials
 from trainwright.local.training.tuning.progress import decide
 from trainwright.local.training.tuning.study import Study, study_of
 
 _logger = logging.getLogger(__name__)
-_ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 # How soon a trial's report is seen; looking costs a stat of each running trial's file.
 _LOOK_AGAIN = 0.25
 
@@ -86,7 +86,7 @@ class HyperparameterTuningJobs:
         run = self._run(name)
         study = study_of(job)
         with self._lock:
-            if self._closed.is_set() or name in self._jobs or run.get("state") in _ENDED:
+            if self._closed.is_set() or name in self._jobs or run.get("state") in ENDED:
                 return
             trials = Trials(
                 name,
@@ -114,7 +114,7 @@ class HyperparameterTuningJobs:
         if job is None:
             return
         with job.lock:
-            if not job.cancelled and self._run(name).get("state") not in _ENDED:
+            if not job.cancelled and self._run(name).get("state") not in ENDED:
                 self._write(job, "JOB_STATE_CANCELLING")
                 job.cancelled = True
         job.woken.set()
@@ -189,15 +189,14 @@ class HyperparameterTuningJobs:
                 job.woken.set()
 
     def _run(self, name: str) -> dict:
-        record = self._store.read(f"{name}/run")
-        return json.loads(record.payload) if record else {}
+        return RunRecord(self._store, name).read()
 
     def _write(self, job: _Job, state: str, failure: Failure | None = None, *, over: bool = False) -> None:
         before, now = self._run(job.name), time.time()
         run = {
             "state": state,
             "startTime": before.get("startTime") or (now if state == "JOB_STATE_RUNNING" else None),
-            "endTime": now if state in _ENDED else None,
+            "endTime": now if state in ENDED else None,
             "error": failure.json() if failure else None,
             "over": over or bool(before.get("over")),
         }
