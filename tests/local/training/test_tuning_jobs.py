@@ -39,6 +39,10 @@ class Room:
         """A grid over x from 1 to 8; fields of the study are given beside those of the job."""
         count, study = fields.pop("maxTrialCount", 8), fields
         container = {"imageUri": "python:3.11-slim", "command": ["python3", "-c", program]}
+        pool = {
+            "machineSpec": {"machineType": "n1-standard-4"},
+            "containerSpec": {**container, "args": [str(self.folder)]},
+        }
         job = {
             "maxTrialCount": count,
             "parallelTrialCount": 1,
@@ -48,9 +52,7 @@ class Room:
                 "parameters": [{"parameterId": "x", "integerValueSpec": {"minValue": "1", "maxValue": "8"}}],
                 **study,
             },
-            "trialJobSpec": {
-                "workerPoolSpecs": [{"containerSpec": {**container, "args": [str(self.folder)]}}]
-            },
+            "trialJobSpec": {"workerPoolSpecs": [pool]},
         }
         self.jobs.check(job)
         self.jobs.start(NAME, job, project_number="100000000001", created=time.time())
