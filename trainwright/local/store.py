@@ -6,7 +6,8 @@ The contract that other rooms rely on:
   any instant; only a power cut can lose the last commits). Nobody acts on a state that is not in the store.
 * A record is bytes under a resource name. Who writes which kind is fixed: services write the resources they
   serve (`pipelineJob`, `customJob`, `model`, `operation`), the engine writes `pipelineTask`, `artifact`,
-  `cache` and a pipeline's `run`, training writes a custom job's `run`. So no two rooms race for a record.
+  `cache` and a pipeline's `run`, training writes `trial` and the `run` of custom and tuning jobs. So no two
+  rooms race for a record.
 * `version` grows by one at every write of a name; events are append-only and numbered over the whole store.
 * All methods may be called from any thread. Subscribers are called in the writing thread, after the commit.
 """

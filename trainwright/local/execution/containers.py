@@ -80,6 +80,8 @@ class Containers:
         folders += [(self._credentials, str(self._credentials), ",readonly")]
         if workspace := environment.get("KFP_WORKSPACE_PATH"):
             folders += [(Path(workspace), workspace, ""), (Path(workspace), _WORKSPACE, "")]
+        if metrics := environment.get("CLOUD_ML_HP_METRIC_FILE"):  # local Vertex reads what a trial reports
+            folders.append((Path(metrics).parent, str(Path(metrics).parent), ""))
         for source, target, how in folders:
             words += ["--mount", f"type=bind,source={source},target={target}{how}"]
         for variable in sorted(environment):  # without values: others can read the words of a process

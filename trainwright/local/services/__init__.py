@@ -8,6 +8,7 @@ from trainwright.local.execution import Executor
 from trainwright.local.options import Options
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.hyperparameter_tuning_jobs import HyperparameterTuningJobs
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
@@ -22,6 +23,7 @@ from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
+from trainwright.local.training import HyperparameterTuningJobs as Tuning
 
 
 class Services:
@@ -60,10 +62,14 @@ class Services:
         self._training = Training(
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
+        self._tuning = Tuning(store=store, custom_jobs=self._training, state=state)
         named = Project(project, project_number)
         operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
+        )
+        self._tuning_jobs = HyperparameterTuningJobs(
+            store=store, training=self._tuning, operations=operations, project=named
         )
         runs = PipelineRuns(store)
         lineage = Lineage(store, runs)
@@ -78,7 +84,7 @@ class Services:
             clock=clock or SystemClock(),
         )
         self.by_name: dict[str, object] = {
-            "JobService": Combined(self._custom_jobs),
+            "JobService": Combined(self._custom_jobs, self._tuning_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
             "MetadataService": Metadata(
@@ -95,6 +101,7 @@ class Services:
         """Goes on with every job, run and schedule that the process before this one had not ended."""
         self._executor.warm()
         self._custom_jobs.resume()
+        self._tuning_jobs.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
 
@@ -102,5 +109,6 @@ class Services:
         """Ends the processes. What has not ended goes on at the next start."""
         self._schedules.close()
         self._engine.close()
+        self._tuning.close()
         self._training.close()
         self._executor.close()

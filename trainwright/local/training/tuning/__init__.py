@@ -1,0 +1,1 @@
+"""The study engine: pure functions from a study's spec and its trials to suggestions and stop decisions."""
