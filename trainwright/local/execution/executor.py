@@ -230,7 +230,8 @@ class Executor:
         Args:
             work: What to run.
             cancelled: Ends the waiting when it is set.
-            has_slot: Whether the caller holds a slot for it, by `slots`.
+            has_slot: Whether the caller holds a slot for it, by `slots`, or it needs none, as a server that
+                mostly waits for requests.
 
         Raises:
             UnknownImage: Its image has no local counterpart.

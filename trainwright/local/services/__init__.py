@@ -8,6 +8,7 @@ from trainwright.local.execution import Executor
 from trainwright.local.options import Options
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.endpoints import Endpoints
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
@@ -15,17 +16,19 @@ from trainwright.local.services.models import Models
 from trainwright.local.services.names import Project
 from trainwright.local.services.operations import Operations
 from trainwright.local.services.pipeline_jobs import PipelineJobs
+from trainwright.local.services.predictions import Predictions
 from trainwright.local.services.projects import Projects
 from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
+from trainwright.local.serving import Deployments
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
 
 
 class Services:
-    """All services of a local Vertex AI, and the engine and training that do the work behind them.
+    """All services of a local Vertex AI, and the engine, training and serving that do the work behind them.
 
     Args:
         store: Holds every resource.
@@ -60,8 +63,9 @@ class Services:
         self._training = Training(
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
+        self._deployments = Deployments(executor=self._executor, state=state)
         named = Project(project, project_number)
-        operations = Operations(store, named)
+        self._operations = operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
         )
@@ -77,14 +81,21 @@ class Services:
             project=named,
             clock=clock or SystemClock(),
         )
+        models = Models(store=store, operations=operations, project=named)
+        endpoints = Endpoints(
+            store=store, deployments=self._deployments, models=models, operations=operations, project=named
+        )
+        self._predictions = Predictions(endpoints=endpoints, deployments=self._deployments)
         self.by_name: dict[str, object] = {
+            "EndpointService": endpoints,
             "JobService": Combined(self._custom_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
-            "ModelService": Models(store=store, operations=operations, project=named),
+            "ModelService": models,
+            "PredictionService": self._predictions,
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
             "Projects": Projects(named),
@@ -94,6 +105,7 @@ class Services:
     def resume(self) -> None:
         """Goes on with every job, run and schedule that the process before this one had not ended."""
         self._executor.warm()
+        self._operations.resume()
         self._custom_jobs.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
@@ -101,6 +113,9 @@ class Services:
     def close(self) -> None:
         """Ends the processes. What has not ended goes on at the next start."""
         self._schedules.close()
+        self._predictions.close()
+        self._operations.close()
+        self._deployments.close()
         self._engine.close()
         self._training.close()
         self._executor.close()

@@ -6,13 +6,14 @@ is what the model's bare name means (Vertex AI documentation, "Model versioning"
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2
 
+from trainwright.local.services.deployed import deployed_models
 from trainwright.local.services.filters import ordered, page
 from trainwright.local.services.names import Project, checked_id
 from trainwright.local.services.operations import Operations
@@ -55,6 +56,7 @@ class Models:
                 raise AlreadyExists(
                     f"Model {name!r} exists already: name it as parent_model for a new version"
                 )
+        _describe(model)
         model.name = name
         model.version_id = str(max((int(version.version_id) for version in known), default=0) + 1)
         model.create_time = known[0].create_time if known else timestamp(time.time())
@@ -67,15 +69,16 @@ class Models:
 
     def get_model(self, request: v1.GetModelRequest, context: Any) -> v1.Model:
         """The version that `name@VERSION` or `name@ALIAS` means; of a bare name, the default one."""
-        return self._presented(self._resolve(request.name))
+        return self._presented(self.resolve(request.name), deployed_models(self._store))
 
     def list_models(self, request: v1.ListModelsRequest, context: Any) -> v1.ListModelsResponse:
         """The models of a location, each as its default version."""
         prefix = f"{self._project.canonical(request.parent)}/models/"
         defaults = [model for model in self._versions.all(prefix) if "default" in model.version_aliases]
         found, token = self._versions.page(defaults, request)
+        deployed = deployed_models(self._store)
         return v1.ListModelsResponse(
-            models=[self._presented(model) for model in found], next_page_token=token
+            models=[self._presented(model, deployed) for model in found], next_page_token=token
         )
 
     def list_model_versions(
@@ -88,7 +91,8 @@ class Models:
             found, token = page(newest, request.page_size, request.page_token, "|")
         else:
             found, token = self._versions.page(versions, request)
-        presented = [self._presented(model) for model in found]
+        deployed = deployed_models(self._store)
+        presented = [self._presented(model, deployed) for model in found]
         return v1.ListModelVersionsResponse(models=presented, next_page_token=token)
 
     def update_model(self, request: v1.UpdateModelRequest, context: Any) -> v1.Model:
@@ -97,7 +101,7 @@ class Models:
         Raises:
             InvalidArgument: A field of the mask cannot be changed.
         """
-        model = self._resolve(request.model.name)
+        model = self.resolve(request.model.name)
         for path in request.update_mask.paths:
             if path not in _MUTABLE:
                 allowed = ", ".join(sorted(_MUTABLE))
@@ -105,7 +109,7 @@ class Models:
             setattr(model, path, getattr(request.model, path))
         model.update_time = model.version_update_time = timestamp(time.time())
         self._save([model])
-        return self._presented(model)
+        return self._presented(model, deployed_models(self._store))
 
     def merge_version_aliases(self, request: v1.MergeVersionAliasesRequest, context: Any) -> v1.Model:
         """Adds aliases to a version, taking them from others, and removes those written `-alias`.
@@ -113,7 +117,7 @@ class Models:
         Raises:
             InvalidArgument: An alias is malformed, or `-default` (it can only be moved).
         """
-        model = self._resolve(request.name)
+        model = self.resolve(request.name)
         added = [alias for alias in request.version_aliases if not alias.startswith("-")]
         removed = {alias[1:] for alias in request.version_aliases if alias.startswith("-")}
         _check_aliases(added)
@@ -124,12 +128,19 @@ class Models:
         model.version_update_time = timestamp(time.time())
         others = [other for other in self._all_versions(model.name) if other.version_id != model.version_id]
         self._save([*self._without(others, added), model])
-        return self._presented(model)
+        return self._presented(model, deployed_models(self._store))
 
     def delete_model(self, request: v1.DeleteModelRequest, context: Any) -> Any:
-        """Removes a model with all its versions from the registry; its files stay."""
+        """Removes a model with all its versions from the registry; its files stay.
+
+        Raises:
+            FailedPrecondition: A version is deployed.
+        """
         name = self._project.canonical(request.name).partition("@")[0]
-        for version in self._all_versions(name):
+        versions = self._all_versions(name)
+        for version in versions:
+            self._refuse_deployed(version)
+        for version in versions:
             self._store.delete(f"{name}@{version.version_id}")
         return self._operations.done(name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
 
@@ -137,13 +148,14 @@ class Models:
         """Removes one version from the registry; its files stay.
 
         Raises:
-            FailedPrecondition: It is the default version.
+            FailedPrecondition: It is the default version, or deployed.
         """
-        model = self._resolve(request.name)
+        model = self.resolve(request.name)
         if "default" in model.version_aliases:
             raise FailedPrecondition(
                 f"{request.name!r} is the default version: move the alias or delete the model"
             )
+        self._refuse_deployed(model)
         self._store.delete(f"{model.name}@{model.version_id}")
         return self._operations.done(model.name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
 
@@ -164,7 +176,12 @@ class Models:
             raise NotFound(f"Model {name!r} was not found")
         return versions
 
-    def _resolve(self, name: str) -> v1.Model:
+    def resolve(self, name: str) -> v1.Model:
+        """The version that `name@VERSION` or `name@ALIAS` means; of a bare name, the default one.
+
+        Raises:
+            NotFound: There is none.
+        """
         name, _, wanted = self._project.canonical(name).partition("@")
         for version in self._all_versions(name):
             if (wanted or "default") in (version.version_id, *version.version_aliases):
@@ -185,9 +202,27 @@ class Models:
             for model in models
         )
 
-    def _presented(self, model: v1.Model) -> v1.Model:
+    def _refuse_deployed(self, model: v1.Model) -> None:
+        name = f"{model.name}@{model.version_id}"
+        if references := deployed_models(self._store).get(name):
+            endpoints = ", ".join(sorted({reference.endpoint for reference in references}))
+            raise FailedPrecondition(f"Model {name!r} is deployed to {endpoints}: undeploy it first")
+
+    def _presented(self, model: v1.Model, deployed: Mapping[str, list[v1.DeployedModelRef]]) -> v1.Model:
         model.etag = etag(model)
+        model.deployed_models = deployed.get(f"{model.name}@{model.version_id}", [])
         return model
+
+
+def _describe(model: v1.Model) -> None:
+    """Adds what can be done with a custom-trained model (reference of Model, 1.165.1)."""
+    resources, export = v1.Model.DeploymentResourcesType, v1.Model.ExportFormat
+    model.supported_deployment_resources_types = [resources.DEDICATED_RESOURCES]
+    model.supported_input_storage_formats = ["jsonl", "bigquery", "csv", "tf-record", "file-list"]
+    model.supported_output_storage_formats = ["jsonl", "bigquery"]
+    if model.artifact_uri:
+        contents = [export.ExportableContent.ARTIFACT]
+        model.supported_export_formats = [export(id="custom-trained", exportable_contents=contents)]
 
 
 def _check_aliases(aliases: Iterable[str]) -> None:
