@@ -6,12 +6,15 @@ from pathlib import Path
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
+from trainwright.local.services.batch_prediction_jobs import BatchPredictionJobs
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.endpoints import Endpoints
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
+from trainwright.local.services.model_evaluations import ModelEvaluations
+from trainwright.local.services.model_exports import ModelExports
 from trainwright.local.services.models import Models
 from trainwright.local.services.names import Project
 from trainwright.local.services.operations import Operations
@@ -22,7 +25,7 @@ from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
-from trainwright.local.serving import Deployments
+from trainwright.local.serving import BatchPredictions, Deployments
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
 
@@ -64,6 +67,7 @@ class Services:
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
         self._deployments = Deployments(executor=self._executor, state=state)
+        self._batch = BatchPredictions(store=store, deployments=self._deployments, state=state)
         named = Project(project, project_number)
         self._operations = operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
@@ -86,15 +90,22 @@ class Services:
             store=store, deployments=self._deployments, models=models, operations=operations, project=named
         )
         self._predictions = Predictions(endpoints=endpoints, deployments=self._deployments)
+        self._batch_prediction_jobs = BatchPredictionJobs(
+            store=store, predictions=self._batch, models=models, operations=operations, project=named
+        )
         self.by_name: dict[str, object] = {
             "EndpointService": endpoints,
-            "JobService": Combined(self._custom_jobs),
+            "JobService": Combined(self._custom_jobs, self._batch_prediction_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
-            "ModelService": models,
+            "ModelService": Combined(
+                models,
+                ModelExports(models=models, operations=operations, state=state),
+                ModelEvaluations(store=store, models=models),
+            ),
             "PredictionService": self._predictions,
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
@@ -107,6 +118,7 @@ class Services:
         self._executor.warm()
         self._operations.resume()
         self._custom_jobs.resume()
+        self._batch_prediction_jobs.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
 
@@ -115,6 +127,7 @@ class Services:
         self._schedules.close()
         self._predictions.close()
         self._operations.close()
+        self._batch.close()
         self._deployments.close()
         self._engine.close()
         self._training.close()

@@ -88,7 +88,7 @@ class Endpoints:
             )
         parent = self._project.canonical(request.parent)
         endpoint.name = f"{parent}/endpoints/{request.endpoint_id or new_id()}"
-        endpoint.deployed_models, endpoint.traffic_split = [], {}
+        endpoint.deployed_models, endpoint.traffic_split, endpoint.etag = [], {}, ""
         endpoint.create_time = endpoint.update_time = timestamp(time.time())
         try:
             self._store.create(endpoint.name, "endpoint", v1.Endpoint.serialize(endpoint))

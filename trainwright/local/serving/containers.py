@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainwright.local.storage import names
+from trainwright.local.storage.directories import folder_of
 
 PREBUILT_PROGRAM = Path(__file__).with_name("prebuilt.py")
 """Stands for the entry point of Vertex AI's prebuilt prediction images."""
@@ -95,7 +95,7 @@ def check(spec: dict, artifact_uri: str) -> None:
             f" those of {known}; serve {framework} by containerSpec.command and args of your own"
         )
     if artifact_uri:
-        names.parse_uri(artifact_uri)
+        folder_of(Path(), artifact_uri)
     if framework and not artifact_uri:
         raise ValueError(
             "artifactUri: empty; a prebuilt prediction image serves the artifacts that are there"
@@ -140,16 +140,6 @@ def container_of(served: Served, port: int, gcs_root: Path) -> Container:
         # -P: the folder of the program is not one of modules.
         command = ("python3", "-P", str(PREBUILT_PROGRAM), framework, str(folder))
     return Container(spec["imageUri"], command, args, environment, port, health_route, predict_route)
-
-
-def folder_of(gcs_root: Path, uri: str) -> Path:
-    """The folder of `gs://BUCKET/PATH`, whether it exists or not.
-
-    Raises:
-        ValueError: It is no such URI.
-    """
-    bucket, name = names.parse_uri(uri)
-    return names.object_path(gcs_root, bucket, name) if name else names.bucket_folder(gcs_root, bucket)
 
 
 def _prebuilt_framework(spec: dict) -> str:
