@@ -9,9 +9,9 @@ from trainwright.local.serving.containers import PREBUILT_PROGRAM, Served, check
 PREBUILT = "us-docker.pkg.dev/vertex-ai/prediction"
 
 
-def container(spec: dict, artifact_uri: str = "", machine: dict | None = None):
+def container(spec: dict, artifact_uri: str = "", machine: dict | None = None, is_real: bool = False):
     served = Served(spec, artifact_uri, "12", "34", "100", machine or {})
-    return container_of(served, 4711, Path("/gcs-root"))
+    return container_of(served, 4711, Path("/gcs-root"), is_real=is_real)
 
 
 def test_the_container_gets_what_the_documentation_lists():
@@ -69,6 +69,10 @@ def test_a_prebuilt_image_runs_the_program_that_stands_for_its_entry_point():
     assert made.command == ("python3", "-P", str(PREBUILT_PROGRAM), "xgboost", "/gcs-root/bucket/m")
     own = container({"imageUri": f"{PREBUILT}/xgboost-cpu.2-1:latest", "command": ["serve"]}, "gs://bucket/m")
     assert own.command == ("serve",)
+    assert (
+        container({"imageUri": f"{PREBUILT}/xgboost-cpu.2-1:latest"}, "gs://bucket/m", is_real=True).command
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,4 +87,4 @@ def test_a_prebuilt_image_runs_the_program_that_stands_for_its_entry_point():
 )
 def test_what_cannot_be_served_is_refused_before_anything_runs(spec, artifact_uri, reason):
     with pytest.raises(ValueError, match=reason):
-        check(spec, artifact_uri)
+        check(spec, artifact_uri, is_real=False)

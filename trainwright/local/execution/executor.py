@@ -141,10 +141,11 @@ class Executor:
         Raises:
             UnknownImage: It has none.
         """
-        if not self._runs_in_container(image):
+        if not self.runs_in_container(image):
             runtime_of(image, understand(tuple(command)).program, self._images)
 
-    def _runs_in_container(self, image: str) -> bool:
+    def runs_in_container(self, image: str) -> bool:
+        """Whether an image itself runs, and not what stands for it here."""
         return self._containers is not None and not is_mapped(image, self._images)
 
     def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
@@ -156,7 +157,7 @@ class Executor:
         """
         seen = set()
         for work in works:
-            if self._runs_in_container(work.image):
+            if self.runs_in_container(work.image):
                 continue
             command = understand((*work.command, *work.args))
             with contextlib.suppress(UnknownImage):
@@ -281,7 +282,7 @@ class Executor:
         return runtime, of_image + command.installations
 
     def _place(self, image: str, command: Command, is_over: Callable[[], bool]) -> _Place:
-        if self._runs_in_container(image):
+        if self.runs_in_container(image):
             waits = isinstance(command.program, Launcher) or _SDK in distributions(command.installations)
             return _Place(Path(sys.executable), "host", (), takes_slot=not waits, in_container=True)
         runtime, installations = self._needs(image, command)

@@ -71,12 +71,13 @@ class Served:
     machine: dict = field(default_factory=dict)
 
 
-def check(spec: dict, artifact_uri: str) -> None:
+def check(spec: dict, artifact_uri: str, *, is_real: bool) -> None:
     """Says what can be known before a model is served.
 
     Args:
         spec: The container spec.
         artifact_uri: Of the model.
+        is_real: Whether its image runs, and not what stands for it here.
 
     Raises:
         ValueError: It is not valid or cannot run here; one line that names the field.
@@ -87,7 +88,7 @@ def check(spec: dict, artifact_uri: str) -> None:
     for field_name, what in _ABSENT.items():
         if spec.get(field_name):
             raise ValueError(f"containerSpec.{field_name}: local Vertex has no {what}")
-    framework = _prebuilt_framework(spec)
+    framework = "" if is_real else _prebuilt_framework(spec)
     if framework and framework not in _SERVED_FRAMEWORKS:
         known = ", ".join(_SERVED_FRAMEWORKS)
         raise ValueError(
@@ -102,13 +103,14 @@ def check(spec: dict, artifact_uri: str) -> None:
         )
 
 
-def container_of(served: Served, port: int, gcs_root: Path) -> Container:
+def container_of(served: Served, port: int, gcs_root: Path, *, is_real: bool) -> Container:
     """The container of a model, checked.
 
     Args:
         served: The model.
-        port: A free port of this machine; on Vertex AI it is that of the spec on a host of its own.
+        port: A free port of this machine; on Vertex AI it is the spec's on a host of its own.
         gcs_root: The folder that stands for gs://.
+        is_real: Whether its image runs, and not what stands for it here.
     """
     spec = served.spec
     route = f"/v1/endpoints/{served.endpoint_id}/deployedModels/{served.deployed_model_id}"
@@ -135,11 +137,17 @@ def container_of(served: Served, port: int, gcs_root: Path) -> Container:
         environment[entry["name"]] = _expanded(entry.get("value", ""), environment)
     command = tuple(_expanded(word, environment) for word in spec.get("command", ()))
     args = tuple(_expanded(word, environment) for word in spec.get("args", ()))
-    if framework := _prebuilt_framework(spec):
+    if not is_real and (framework := _prebuilt_framework(spec)):
         folder = folder_of(gcs_root, served.artifact_uri)
         # -P: the folder of the program is not one of modules.
         command = ("python3", "-P", str(PREBUILT_PROGRAM), framework, str(folder))
     return Container(spec["imageUri"], command, args, environment, port, health_route, predict_route)
+
+
+def port_of(spec: dict) -> int | None:
+    """The port that a container spec names; None when it names none."""
+    ports = spec.get("ports") or [{}]
+    return ports[0].get("containerPort")
 
 
 def _prebuilt_framework(spec: dict) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainwright.local.execution import Executor, UnknownImage
-from trainwright.local.serving.containers import Served, check, container_of
+from trainwright.local.serving.containers import Served, check, container_of, port_of
 from trainwright.local.serving.model_server import ModelServer, Reply
 
 # Longest that a server may take to be healthy when the model does not say (`deploymentTimeout`).
@@ -40,9 +40,10 @@ class Deployments:
         Raises:
             ValueError: It is not valid or cannot run here; one line that names the field.
         """
-        check(spec, artifact_uri)
+        is_real = self._executor.runs_in_container(spec.get("imageUri", ""))
+        check(spec, artifact_uri, is_real=is_real)
         served = Served(spec, artifact_uri, "0", "0", "0")
-        container = container_of(served, 8080, self._state / "storage")
+        container = container_of(served, 8080, self._state / "storage", is_real=is_real)
         try:
             self._executor.check(container.image, (*container.command, *container.args))
         except UnknownImage as error:
@@ -114,11 +115,13 @@ class Deployments:
 
     def _new_server(self, served: Served, kind: str) -> ModelServer:
         place = Path(kind, served.endpoint_id)
+        is_real = self._executor.runs_in_container(served.spec["imageUri"])
         name = f"model server {served.deployed_model_id}" if kind == "endpoints" else "model server"
         return ModelServer(
             executor=self._executor,
             name=name,
-            container=lambda port: container_of(served, port, self._state / "storage"),
+            container=lambda port: container_of(served, port, self._state / "storage", is_real=is_real),
+            wanted_port=port_of(served.spec),
             log_path=self._state / "logs" / place / f"{served.deployed_model_id}.log",
             scratch=self._state / "work" / place / served.deployed_model_id,
             deployment_seconds=_deployment_seconds(served.spec),

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class ModelServer:
         executor: Runs the process.
         name: For messages.
         container: Makes the container for a port.
+        wanted_port: The port that the model names, which its program may not ask AIP_HTTP_PORT for: it gets
+            this one when it is free. None: any.
         log_path: Where the process writes.
         scratch: Its working directory.
         deployment_seconds: How long a start may take until the server is healthy.
@@ -66,6 +68,7 @@ class ModelServer:
         executor: Executor,
         name: str,
         container: Callable[[int], Container],
+        wanted_port: int | None,
         log_path: Path,
         scratch: Path,
         deployment_seconds: float,
@@ -73,6 +76,7 @@ class ModelServer:
         self._executor = executor
         self._name = name
         self._container_for = container
+        self._wanted_port = wanted_port
         self._log_path = log_path
         self._scratch = scratch
         self._deployment_seconds = deployment_seconds
@@ -195,7 +199,10 @@ class ModelServer:
 
     def _serve(self) -> str:
         """One process from its start to its end; why it never was healthy, "" when it was."""
-        container = self._container_for(_free_port())
+        with _port(self._wanted_port) as port:
+            return self._serve_at(self._container_for(port))
+
+    def _serve_at(self, container: Container) -> str:
         work = Work(
             name=self._name,
             image=container.image,
@@ -263,7 +270,31 @@ class ModelServer:
             self._state.notify_all()
 
 
-def _free_port() -> int:
+_ports_lock = threading.Lock()
+_taken_ports: set[int] = set()
+
+
+@contextlib.contextmanager
+def _port(wanted: int | None) -> Iterator[int]:
+    """A port where nothing listens and that no other model server of this process gets meanwhile."""
+    with _ports_lock:
+        port = _free_port(wanted) if wanted and wanted not in _taken_ports else None
+        while port is None or port in _taken_ports:
+            port = _free_port(0)
+        _taken_ports.add(port)
+    try:
+        yield port
+    finally:
+        with _ports_lock:
+            _taken_ports.discard(port)
+
+
+def _free_port(port: int) -> int | None:
+    """The port, or any free one for 0; None when something listens there."""
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return None
         return int(probe.getsockname()[1])
