@@ -35,6 +35,8 @@ def test_the_container_gets_what_the_documentation_lists():
         "AIP_PROJECT_NUMBER": "100",
         "AIP_STORAGE_URI": "gs://bucket/model",
         "AIP_VERSION_NAME": "34",
+        "HOST": "127.0.0.1",
+        "UVICORN_HOST": "127.0.0.1",
     }
 
 

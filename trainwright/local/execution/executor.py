@@ -278,7 +278,10 @@ class Executor:
 
     def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
         runtime, contents = runtime_of(image, command.program, self._images)
-        of_image = (Installation(contents),) if contents else ()
+        # What the command installs itself takes the place of the image's own version.
+        replaced = distributions(command.installations)
+        kept = tuple(item for item in contents if not {*distributions([Installation((item,))])} & {*replaced})
+        of_image = (Installation(kept),) if kept else ()
         return runtime, of_image + command.installations
 
     def _place(self, image: str, command: Command, is_over: Callable[[], bool]) -> _Place:

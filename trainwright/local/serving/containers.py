@@ -130,6 +130,9 @@ def container_of(served: Served, port: int, gcs_root: Path, *, is_real: bool) ->
         "AIP_STORAGE_URI": served.artifact_uri.rstrip("/"),
         "AIP_VERSION_NAME": served.deployed_model_id,
     }
+    # Not of Vertex AI, where a server listens on all addresses of a host of its own: servers that let their
+    # address be set shall take loopback.
+    environment.update(HOST="127.0.0.1", UVICORN_HOST="127.0.0.1")
     for variable, name in (("AIP_MACHINE_TYPE", "machineType"), ("AIP_ACCELERATOR_TYPE", "acceleratorType")):
         if value := served.machine.get(name):
             environment[variable] = value
