@@ -4,7 +4,7 @@ import re
 from datetime import UTC
 from typing import Any
 
-from google.api_core.exceptions import InvalidArgument, MethodNotImplemented
+from google.api_core.exceptions import InvalidArgument, MethodNotImplemented, NotFound
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2, json_format
 
@@ -55,7 +55,10 @@ class BatchPredictionJobs:
     def resume(self) -> None:
         """Starts again every job that had not ended when the process before this one did."""
         for job in self._jobs.unfinished():
-            self._predictions.start(self._task(job))
+            try:
+                self._predictions.start(self._task(job))
+            except NotFound as error:
+                self._predictions.fail(job.name, error.message)
 
     def create_batch_prediction_job(
         self, request: v1.CreateBatchPredictionJobRequest, context: Any

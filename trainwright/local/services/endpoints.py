@@ -260,6 +260,7 @@ class Endpoints:
         try:
             with self._lock:
                 endpoint = self._endpoints.get(request.endpoint)
+                self._models.resolve(f"{deployed.model}@{deployed.model_version_id}")  # not deleted meanwhile
                 ids = [other.id for other in endpoint.deployed_models]
                 endpoint.traffic_split = after_deploying(
                     endpoint.traffic_split, request.traffic_split, ids, deployed.id

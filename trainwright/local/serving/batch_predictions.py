@@ -27,7 +27,7 @@ _ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 _REQUEST_SECONDS = 600.0
 _NOTE_SECONDS = 1.0
 _ATTEMPTS = 3
-_INVALID_ARGUMENT, _INTERNAL = 3, 13  # of google.rpc.Code
+_INVALID_ARGUMENT, _NOT_FOUND, _INTERNAL = 3, 5, 13  # of google.rpc.Code
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,12 @@ class BatchPredictions:
         with self._lock:
             self._threads = [other for other in self._threads if other.is_alive()] + [thread]
         thread.start()
+
+    def fail(self, name: str, message: str) -> None:
+        """Ends a job that cannot be started again, because its model has been deleted."""
+        run = {**self._run(name), "state": "JOB_STATE_FAILED", "endTime": time.time()}
+        run["error"] = _status(_NOT_FOUND, message)
+        self._store.write(f"{name}/run", "run", json.dumps(run).encode())
 
     def cancel(self, name: str) -> None:
         """Ends a job and its model server; one that has ended stays as it is."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainwright.local.execution import Executor, UnknownImage
 from trainwright.local.serving.containers import Served, check, container_of, port_of
-from trainwright.local.serving.model_server import ModelServer, Reply
+from trainwright.local.serving.model_server import ModelServer, Reply, ServerFailed
 
 # Longest that a server may take to be healthy when the model does not say (`deploymentTimeout`).
 DEPLOYMENT_SECONDS = 1800.0
@@ -28,6 +28,7 @@ class Deployments:
         self._state = state
         self._lock = threading.Lock()
         self._servers: dict[tuple[str, str], ModelServer] = {}
+        self._undeployed: set[tuple[str, str]] = set()
         self._closed = False
 
     def check(self, spec: dict, artifact_uri: str) -> None:
@@ -59,6 +60,8 @@ class Deployments:
         Raises:
             ServerFailed: It ended, never was healthy, or was cancelled; nothing is left of it.
         """
+        with self._lock:
+            self._undeployed.discard((served.endpoint_id, served.deployed_model_id))
         server = self._server(served)
         try:
             server.wait_healthy(_deployment_seconds(served.spec), cancelled)
@@ -84,6 +87,8 @@ class Deployments:
     def undeploy(self, endpoint_id: str, deployed_model_id: str) -> None:
         """Ends the server of a deployed model; returns when it is gone."""
         with self._lock:
+            # A request that was on its way must not start it again.
+            self._undeployed.add((endpoint_id, deployed_model_id))
             server = self._servers.pop((endpoint_id, deployed_model_id), None)
         if server is not None:
             server.stop()
@@ -107,6 +112,8 @@ class Deployments:
     def _server(self, served: Served) -> ModelServer:
         key = (served.endpoint_id, served.deployed_model_id)
         with self._lock:
+            if key in self._undeployed:
+                raise ServerFailed(f"model server {served.deployed_model_id} has been undeployed")
             if key not in self._servers:
                 self._servers[key] = self._new_server(served, "endpoints")
                 if self._closed:
