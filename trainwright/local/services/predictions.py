@@ -19,10 +19,9 @@ from trainwright.local.services.endpoints import Endpoints, deployed_of
 from trainwright.local.services.traffic import chosen
 from trainwright.local.serving import Deployments, Reply, ServerFailed
 
-# Of requests to and responses of shared public endpoints (Vertex AI documentation, "Custom container
-# requirements for inference", 2026-08-22: "1.5 MB or smaller").
+# Of requests to and responses of shared public endpoints: 1.5 MB and 60 seconds (Vertex AI documentation,
+# "Choose an endpoint type", 2026-08-22).
 _MOST_BYTES = 1_572_864
-# No number is documented for requests over the shared endpoint; a minute is what other Google APIs give.
 _SECONDS = 60.0
 _THREADS = 64
 # google/rpc/code.proto has the HTTP status of each code.
