@@ -32,7 +32,7 @@ from trainwright.components.evaluation.comparison import compare_models
 from trainwright.components.evaluation.predict import predict_tabular
 from trainwright.components.evaluation.report import report_classification
 from trainwright.components.models.register import find_champion, register_model
-from trainwright.components.training.custom import train_xgboost_tabular
+from trainwright.components.training.custom import XGBOOST_TABULAR_SERVER, train_xgboost_tabular
 
 # ruff: noqa: B006 - KFP reads the defaults, nothing changes them
 
@@ -240,6 +240,7 @@ def tabular_custom(
         description=verdict,
         labels=labels,
         serving_image=serving_image,
+        serving_command=XGBOOST_TABULAR_SERVER.command(),
         project=PROJECT_ID_PLACEHOLDER,
         location=LOCATION_PLACEHOLDER,
     ).set_display_name("Register")

@@ -61,6 +61,7 @@ def register_model(
     description: str = "",
     labels: dict = {},  # noqa: B006 - KFP reads the default, nothing changes it
     serving_image: str = "us-docker.pkg.dev/vertex-ai/prediction/xgboost-cpu.2-1:latest",
+    serving_command: list = [],  # noqa: B006 - likewise
     project: str = "{{$.pipeline_google_cloud_project_id}}",
     location: str = "{{$.pipeline_google_cloud_location}}",
 ) -> NamedTuple("Registration", [("version", str), ("promoted", bool)]):  # type: ignore[valid-type]
@@ -78,8 +79,9 @@ def register_model(
         description: Of this version, such as why it was or was not promoted.
         labels: Of this version; keys and values of lower-case letters, digits, "_" and "-".
         serving_image: Vertex AI wants one of Artifact Registry and takes it in at the upload (API reference,
-            "ModelContainerSpec", 2026). The default only satisfies that: no online server for this model
-            directory is in it yet. Score batches with `predict_tabular`.
+            "ModelContainerSpec", 2026).
+        serving_command: What serves the model in that image, e.g. `XGBOOST_TABULAR_SERVER.command()`; empty:
+            the image's own entry point, which for the default image wants a model.bst.
         project: Project of the registry; the run's own by default.
         location: Location of the registry; the run's own by default.
 
@@ -119,6 +121,7 @@ def register_model(
             version_description=description,
             labels=labels,
             serving_container_image_uri=serving_image,
+            serving_container_command=serving_command or None,
             project=project,
             location=location,
         )

@@ -8,7 +8,7 @@ from google_cloud_pipeline_components.v1.custom_job import CustomTrainingJobOp
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from trainwright.authoring.images import PYARROW, PYTHON_IMAGE, STORAGE, TENSORBOARDX, XGBOOST
+from trainwright.authoring.images import DUCKDB, PYARROW, PYTHON_IMAGE, STORAGE, TENSORBOARDX, XGBOOST
 from trainwright.authoring.programs import Program
 
 RUNTIME_FILES = (
@@ -26,6 +26,14 @@ XGBOOST_TABULAR = Program(
     packages=(PYARROW, STORAGE, TENSORBOARDX, XGBOOST),
 )
 """The program of `train_xgboost_tabular`; its arguments: `trainers.xgboost_tabular.__main__.Settings`."""
+
+XGBOOST_TABULAR_SERVER = Program(
+    module="trainers.xgboost_tabular_server",
+    root=Path(__file__).parents[2],
+    files=("trainers/__init__.py", "trainers/runtime.py", "trainers/xgboost_tabular_server.py"),
+    packages=(DUCKDB, PYARROW, STORAGE, XGBOOST),
+)
+"""Serves what `train_xgboost_tabular` trains: for `serving_command` of `register_model`."""
 
 
 @dsl.component(base_image=PYTHON_IMAGE)

@@ -8,6 +8,7 @@ Python image, writes the files to a temporary folder and runs them.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,19 @@ class Program:
                 f"{MAX_CHARACTERS:,}: build an image for it"
             )
         return spec
+
+    def command(self) -> list[str]:
+        """The command of a model's container that runs the program, a model server without arguments.
+
+        Returns:
+            The words of `ModelContainerSpec.command` (Vertex AI API v1), where `$(` would begin a reference
+            to a variable and is escaped by another `$`.
+
+        Raises:
+            ValueError: As for `container_spec`.
+        """
+        words: list[str] = self.container_spec()["command"]
+        return [re.sub(r"\$(?=[$(])", "$$", word) for word in words]
 
     @property
     def fingerprint(self) -> str:

@@ -159,9 +159,11 @@ def connect(state: Path) -> dict[str, str] | None:
     if not is_served(state):
         return None
     try:
-        return json.loads((state / "server.json").read_text())["environment"]
-    except FileNotFoundError:
-        return None  # it is just starting, or just stopping
+        served = json.loads((state / "server.json").read_text())
+        os.kill(served["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it is just starting, maybe in the place of one that was killed, or just stopping
+    return served["environment"]
 
 
 def is_served(state: Path) -> bool:

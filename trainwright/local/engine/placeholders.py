@@ -139,7 +139,7 @@ class Command:
                 return self.executor_input["outputs"]["outputFile"]
         return _named(steps, self.names)
 
-    def _artifact(self, artifacts: Mapping[str, Any], name: str, rest: list[str]) -> str:
+    def _artifact(self, artifacts: Mapping[str, Any], name: str, rest: list[str]) -> str | None:
         items = _entry(artifacts, name, "artifact")["artifacts"]
         if not rest:
             return json.dumps(items, ensure_ascii=False)
@@ -156,7 +156,9 @@ class Command:
             case ["metadata"]:
                 return text(artifact["metadata"])
             case ["metadata" | "properties", key]:
-                return text(_entry(artifact["metadata"], key, f"metadata of artifact {name!r}:"))
+                # What is not there is left alone: launchers compare with the placeholder itself
+                # (google_cloud_pipeline_components 2.22.0, import_model_evaluation.py).
+                return text(artifact["metadata"][key]) if key in artifact["metadata"] else None
         raise PlaceholderError(f"artifact {name!r} has no {'.'.join(rest)!r}")
 
 

@@ -141,10 +141,11 @@ class Executor:
         Raises:
             UnknownImage: It has none.
         """
-        if not self._runs_in_container(image):
+        if not self.runs_in_container(image):
             runtime_of(image, understand(tuple(command)).program, self._images)
 
-    def _runs_in_container(self, image: str) -> bool:
+    def runs_in_container(self, image: str) -> bool:
+        """Whether an image itself runs, and not what stands for it here."""
         return self._containers is not None and not is_mapped(image, self._images)
 
     def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
@@ -156,7 +157,7 @@ class Executor:
         """
         seen = set()
         for work in works:
-            if self._runs_in_container(work.image):
+            if self.runs_in_container(work.image):
                 continue
             command = understand((*work.command, *work.args))
             with contextlib.suppress(UnknownImage):
@@ -230,7 +231,8 @@ class Executor:
         Args:
             work: What to run.
             cancelled: Ends the waiting when it is set.
-            has_slot: Whether the caller holds a slot for it, by `slots`.
+            has_slot: Whether the caller holds a slot for it, by `slots`, or it needs none, as a server that
+                mostly waits for requests.
 
         Raises:
             UnknownImage: Its image has no local counterpart.
@@ -276,11 +278,14 @@ class Executor:
 
     def _needs(self, image: str, command: Command) -> tuple[Runtime, tuple[Installation, ...]]:
         runtime, contents = runtime_of(image, command.program, self._images)
-        of_image = (Installation(contents),) if contents else ()
+        # What the command installs itself takes the place of the image's own version.
+        replaced = distributions(command.installations)
+        kept = tuple(item for item in contents if not {*distributions([Installation((item,))])} & {*replaced})
+        of_image = (Installation(kept),) if kept else ()
         return runtime, of_image + command.installations
 
     def _place(self, image: str, command: Command, is_over: Callable[[], bool]) -> _Place:
-        if self._runs_in_container(image):
+        if self.runs_in_container(image):
             waits = isinstance(command.program, Launcher) or _SDK in distributions(command.installations)
             return _Place(Path(sys.executable), "host", (), takes_slot=not waits, in_container=True)
         runtime, installations = self._needs(image, command)

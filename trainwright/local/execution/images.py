@@ -38,9 +38,19 @@ _PREBUILT = re.compile(
     r"(?:us|europe|asia)-docker\.pkg\.dev/vertex-ai/training/"
     r"(?P<framework>tf|pytorch|sklearn|xgboost)-(?:cpu|gpu|xla)\.(?P<major>\d+)-(?P<minor>\d+)(?:\.py\d+)?"
 )
+# Prebuilt prediction images, https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers
+# (2026-08-22), as far as there is a model server for them here. joblib reads their models.
+_PREDICTION = re.compile(
+    r"(?:us|europe|asia)-docker\.pkg\.dev/vertex-ai/prediction/"
+    r"(?P<framework>sklearn|xgboost)-(?:cpu|gpu)\.(?P<major>\d+)-(?P<minor>\d+)"
+)
 # Part of each, by the same page; their other packages are left to the trainer, which says so when it misses
 # one.
 _PREBUILT_CONTENTS = ("google-cloud-storage", "pandas")
+_PREDICTION_CONTENTS = {
+    "sklearn": ("scikit-learn{version}", "joblib"),
+    "xgboost": ("xgboost-cpu{version}", "scikit-learn", "joblib"),  # -cpu: without 200 MB for several GPUs
+}
 _FRAMEWORKS = {"tf": "tensorflow", "pytorch": "torch", "sklearn": "scikit-learn", "xgboost": "xgboost"}
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
@@ -97,6 +107,10 @@ def runtime_of(
         framework = _FRAMEWORKS[prebuilt["framework"]]
         version = f"{prebuilt['major']}.{prebuilt['minor']}.*"
         return "python", (f"{framework}=={version}", *_PREBUILT_CONTENTS)
+    if prediction := _PREDICTION.fullmatch(name):
+        version = f"=={prediction['major']}.{prediction['minor']}.*"
+        contents = _PREDICTION_CONTENTS[prediction["framework"]]
+        return "python", tuple(package.format(version=version) for package in contents)
     return _by_command(image, name, program.words), ()
 
 

@@ -6,28 +6,34 @@ from pathlib import Path
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
+from trainwright.local.services.batch_prediction_jobs import BatchPredictionJobs
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.endpoints import Endpoints
 from trainwright.local.services.hyperparameter_tuning_jobs import HyperparameterTuningJobs
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
+from trainwright.local.services.model_evaluations import ModelEvaluations
+from trainwright.local.services.model_exports import ModelExports
 from trainwright.local.services.models import Models
 from trainwright.local.services.names import Project
 from trainwright.local.services.operations import Operations
 from trainwright.local.services.pipeline_jobs import PipelineJobs
+from trainwright.local.services.predictions import Predictions
 from trainwright.local.services.projects import Projects
 from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
+from trainwright.local.serving import BatchPredictions, Deployments
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
 from trainwright.local.training import HyperparameterTuningJobs as Tuning
 
 
 class Services:
-    """All services of a local Vertex AI, and the engine and training that do the work behind them.
+    """All services of a local Vertex AI, and the engine, training and serving that do the work behind them.
 
     Args:
         store: Holds every resource.
@@ -63,8 +69,10 @@ class Services:
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
         self._tuning = Tuning(store=store, custom_jobs=self._training, state=state)
+        self._deployments = Deployments(executor=self._executor, state=state)
+        self._batch = BatchPredictions(store=store, deployments=self._deployments, state=state)
         named = Project(project, project_number)
-        operations = Operations(store, named)
+        self._operations = operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
         )
@@ -83,14 +91,28 @@ class Services:
             project=named,
             clock=clock or SystemClock(),
         )
+        models = Models(store=store, operations=operations, project=named)
+        endpoints = Endpoints(
+            store=store, deployments=self._deployments, models=models, operations=operations, project=named
+        )
+        self._predictions = Predictions(endpoints=endpoints, deployments=self._deployments)
+        self._batch_prediction_jobs = BatchPredictionJobs(
+            store=store, predictions=self._batch, models=models, operations=operations, project=named
+        )
         self.by_name: dict[str, object] = {
-            "JobService": Combined(self._custom_jobs, self._tuning_jobs),
+            "EndpointService": endpoints,
+            "JobService": Combined(self._custom_jobs, self._tuning_jobs, self._batch_prediction_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
-            "ModelService": Models(store=store, operations=operations, project=named),
+            "ModelService": Combined(
+                models,
+                ModelExports(models=models, operations=operations, state=state),
+                ModelEvaluations(store=store, models=models),
+            ),
+            "PredictionService": self._predictions,
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
             "Projects": Projects(named),
@@ -100,14 +122,20 @@ class Services:
     def resume(self) -> None:
         """Goes on with every job, run and schedule that the process before this one had not ended."""
         self._executor.warm()
+        self._operations.resume()
         self._custom_jobs.resume()
         self._tuning_jobs.resume()
+        self._batch_prediction_jobs.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
 
     def close(self) -> None:
         """Ends the processes. What has not ended goes on at the next start."""
         self._schedules.close()
+        self._predictions.close()
+        self._operations.close()
+        self._batch.close()
+        self._deployments.close()
         self._engine.close()
         self._tuning.close()
         self._training.close()

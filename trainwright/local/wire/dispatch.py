@@ -6,12 +6,13 @@ held until there is an end to report; everyone else gets the state of the moment
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.api_core import exceptions
@@ -48,16 +49,20 @@ class Context:
         version: "v1" or "v1beta1": what the client spoke.
         location: The region that the request names, else the default one.
         user_agent: x-goog-api-client and User-Agent, in that order.
+        response_headers: The service may put headers of its answer here; over gRPC they are initial metadata.
     """
 
     method: str
     version: str
     location: str
     user_agent: str
+    response_headers: dict[str, str] = field(default_factory=dict)
 
 
 class Dispatcher:
     """Calls services. `call` runs in the event loop, the services' own methods in a few threads.
+
+    A service's method that is a coroutine function runs in the event loop.
 
     Args:
         services: Objects by service name, with a method for each RPC in snake_case.
@@ -83,7 +88,13 @@ class Dispatcher:
         return await self._loop.run_in_executor(self._threads, search, *arguments)
 
     async def call(
-        self, method: Method, version: str, request: Any, user_agent: str, patience: float | None = None
+        self,
+        method: Method,
+        version: str,
+        request: Any,
+        user_agent: str,
+        patience: float | None = None,
+        response_headers: dict[str, str] | None = None,
     ) -> Any:
         """The answer to one request, as a protobuf message.
 
@@ -93,12 +104,15 @@ class Dispatcher:
             request: Of the method's request class.
             user_agent: x-goog-api-client and User-Agent.
             patience: For how many seconds the client will wait; None: for ever.
+            response_headers: Takes the headers that the service wants with its answer.
 
         Raises:
             google.api_core.exceptions.GoogleAPICallError: The service's own, or MethodNotImplemented, or
                 InternalServerError for whatever else it raised.
         """
-        context = Context(method.full_name, version, location_of(request) or self._location, user_agent)
+        location = location_of(request) or self._location
+        headers = {} if response_headers is None else response_headers
+        context = Context(method.full_name, version, location, user_agent, headers)
         if method.full_name == _WAIT_OPERATION:
             limits = [request.timeout.ToTimedelta().total_seconds()] if request.HasField("timeout") else []
             limits += [patience] if patience is not None else []
@@ -127,7 +141,10 @@ class Dispatcher:
         if function is None or method.streaming:
             raise unimplemented(method.full_name.replace(".v1.", f".{context.version}.", 1))
         try:
-            answer = await self._loop.run_in_executor(self._threads, function, request, context)
+            if inspect.iscoroutinefunction(function):  # it waits for others, and keeps no thread meanwhile
+                answer = await function(request, context)
+            else:
+                answer = await self._loop.run_in_executor(self._threads, function, request, context)
             return _as_message(method, answer)
         except exceptions.GoogleAPICallError:
             raise

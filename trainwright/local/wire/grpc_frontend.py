@@ -65,7 +65,11 @@ class GrpcFrontend(grpc.GenericRpcHandler):
             try:
                 left = context.time_remaining()
                 patience = None if left is None else left - _DEADLINE_MARGIN
-                await context.write(await self._answer(full_name, metadata, requests, patience))
+                headers: dict[str, str] = {}
+                payload = await self._answer(full_name, metadata, requests, patience, headers)
+                if headers:
+                    await context.send_initial_metadata([(k.lower(), v) for k, v in headers.items()])
+                await context.write(payload)
             except exceptions.GoogleAPICallError as error:
                 await _abort(context, error)
 
@@ -77,6 +81,7 @@ class GrpcFrontend(grpc.GenericRpcHandler):
         metadata: Mapping[str, str],
         requests: AsyncIterator[bytes],
         patience: float | None,
+        headers: dict[str, str],
     ) -> bytes:
         try:
             self._account.check(metadata.get("authorization"))
@@ -88,7 +93,7 @@ class GrpcFrontend(grpc.GenericRpcHandler):
         version = "v1beta1" if ".v1beta1." in full_name else "v1"
         request = _parse(method, version, await anext(aiter(requests)))
         user_agent = f"{metadata.get('x-goog-api-client', '')} {metadata.get('user-agent', '')}"
-        answer = await self._dispatcher.call(method, version, request, user_agent, patience)
+        answer = await self._dispatcher.call(method, version, request, user_agent, patience, headers)
         if self._dispatcher.spoken_version(answer, version) == "v1beta1":
             to_beta(answer)
         return answer.SerializeToString()

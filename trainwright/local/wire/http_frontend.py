@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 
+from google.api import httpbody_pb2
 from google.api_core import exceptions
 from google.protobuf.message import Message
 
@@ -122,14 +123,19 @@ class HttpFrontend:
             query=query,
             field_of_body=binding.body,
             body=await _read_body(receive),
+            content_type=headers.get("content-type", ""),
         )
         version = "v1beta1" if path.startswith("/v1beta1/") else "v1"
         user_agent = f"{headers.get('x-goog-api-client', '')} {headers.get('user-agent', '')}"
-        answer: Message = await _unless_disconnected(
-            self._dispatcher.call(method, version, request, user_agent), receive
-        )
+        more: dict[str, str] = {}
+        call = self._dispatcher.call(method, version, request, user_agent, response_headers=more)
+        answer: Message = await _unless_disconnected(call, receive)
+        if isinstance(answer, httpbody_pb2.HttpBody):  # its data is the body itself
+            await _send(send, 200, answer.data, content_type=answer.content_type, headers=more)
+            return
         version = self._dispatcher.spoken_version(answer, version)
-        await _send(send, 200, to_json(answer, version=version, integers=enums_as_integers(query)))
+        body = to_json(answer, version=version, integers=enums_as_integers(query))
+        await _send(send, 200, body, headers=more)
 
 
 class _Disconnected(Exception):
@@ -179,10 +185,15 @@ async def _read_body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    headers = [
-        (b"content-type", b"application/json; charset=UTF-8"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def _send(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    content_type: str = "application/json; charset=UTF-8",
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    pairs = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

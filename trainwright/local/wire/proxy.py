@@ -20,6 +20,9 @@ _HEAD_TIMEOUT = 10.0
 _CONNECT_TIMEOUT = 30.0
 _CHUNK = 65536
 _MAX_CONNECTIONS = 1024
+# urllib3 writes head and body apart, and by a proxy with Nagle's algorithm: it waits for the acknowledgement
+# of the head, which Linux puts off for 40 ms unless asked for it anew after each read.
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 _log = logging.getLogger(__name__)
 
@@ -211,8 +214,8 @@ async def _relay(client: _Streams, server: _Streams, *, half_close: bool) -> Non
     how the servers behind notice at once that a client has gone.
     """
     copies = [
-        asyncio.create_task(_copy(client[0], server[1])),
-        asyncio.create_task(_copy(server[0], client[1])),
+        asyncio.create_task(_copy(client, server)),
+        asyncio.create_task(_copy(server, client)),
     ]
     when = asyncio.FIRST_EXCEPTION if half_close else asyncio.FIRST_COMPLETED
     try:
@@ -225,8 +228,15 @@ async def _relay(client: _Streams, server: _Streams, *, half_close: bool) -> Non
         await asyncio.gather(*copies, return_exceptions=True)
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(_CHUNK):
+async def _copy(origin: _Streams, destination: _Streams) -> None:
+    source, target = origin[0], destination[1]
+    connection = origin[1].get_extra_info("socket")
+    while True:
+        if connection is not None and _QUICK_ACK is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        if not (data := await source.read(_CHUNK)):
+            break
         target.write(data)
         await target.drain()
     if target.can_write_eof():

@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from google.api import httpbody_pb2
 from google.api_core import exceptions
 from google.protobuf import any_pb2, json_format, unknown_fields
 from google.protobuf.descriptor import FieldDescriptor
@@ -66,7 +67,13 @@ def _segments(pattern: str) -> str:
 
 
 def parse_request(
-    message_type: Any, *, variables: Mapping[str, str], query: str, field_of_body: str, body: bytes
+    message_type: Any,
+    *,
+    variables: Mapping[str, str],
+    query: str,
+    field_of_body: str,
+    body: bytes,
+    content_type: str = "",
 ) -> Any:
     """Makes the request message of an HTTP request.
 
@@ -75,7 +82,9 @@ def parse_request(
         variables: Values of the path template's variables; a dotted name is a nested field.
         query: The query string, percent-encoded.
         field_of_body: "" when there is no body, "*" when it is the message, else the field that it is.
-        body: JSON with camelCase or snake_case names, enums as names or numbers.
+        body: JSON with camelCase or snake_case names, enums as names or numbers. When the message has a field
+            of type google.api.HttpBody, anything: it is that field's data (google/api/httpbody.proto).
+        content_type: Of the body.
 
     Raises:
         google.api_core.exceptions.InvalidArgument: Body or query do not fit the message; names the field.
@@ -83,7 +92,10 @@ def parse_request(
     request = message_type()
     message: Message = message_type.pb(request) if hasattr(message_type, "pb") else request
     try:
-        if field_of_body and body.strip():
+        raw = _http_body_field(message.DESCRIPTOR) if field_of_body == "*" else None
+        if raw is not None:
+            getattr(message, raw).CopyFrom(httpbody_pb2.HttpBody(content_type=content_type, data=body))
+        elif field_of_body and body.strip():
             part = message if field_of_body == "*" else getattr(message, field_of_body)
             part.SetInParent()
             json_format.ParseDict(_json_object(body), part)
@@ -97,6 +109,14 @@ def parse_request(
             part = getattr(part, parent)
         setattr(part, last, value)
     return request
+
+
+def _http_body_field(descriptor: Any) -> str | None:
+    """The name of the field that takes the HTTP body as it is, if the message has one."""
+    for field in descriptor.fields:
+        if field.message_type is not None and field.message_type.full_name == "google.api.HttpBody":
+            return field.name
+    return None
 
 
 def enums_as_integers(query: str) -> bool:
