@@ -335,6 +335,27 @@ def test_a_construct_gives_what_it_must(rooms, pipeline, expected):
 
 
 @dsl.pipeline
+def fields_of_items(items: list = [{"key": "a", "size": 1}, {"key": "b", "size": 2}]) -> str:  # noqa: B006
+    with dsl.ParallelFor([{"key": "A", "size": 1}, {"key": "B", "size": 2}]) as item:
+        with dsl.If(item.size != 0):
+            with dsl.If(item.key != "none"):
+                of_constants = text(x=f"{item.key}{item.size}")
+    with dsl.ExitHandler(text(x="at exit")):
+        with dsl.ParallelFor(items) as item:
+            with dsl.If(item.key != "none"):
+                write(x=f"{item.key}{item.size}")
+    return dump(x=dsl.Collected(of_constants.output)).output
+
+
+def test_fields_of_items_that_the_compiler_loses_between_groups_are_found(rooms):
+    ended = rooms.run(fields_of_items, "fields-of-items")
+    assert ended.state == "SUCCEEDED", ended
+    assert ended.outputs == {"Output": '["A1", "B2"]'}
+    written = [task["inputs"]["parameters"]["x"] for path, task in ended.tasks.items() if "write" in path]
+    assert sorted(written) == ["a1", "b2"]
+
+
+@dsl.pipeline
 def conditions(i: int = 3, f: float = 3.0, s: str = "a'b", b: bool = False):
     for holds in (i == 3, i == f, f >= i, i == 3.0, s != "x", b == False):  # noqa: E712
         with dsl.If(holds):

@@ -5,6 +5,7 @@ from typing import Any
 
 from trainwright.local.engine.dags import read_dag, verify
 from trainwright.local.engine.fields import Field, nearest
+from trainwright.local.engine.loop_items import mended
 from trainwright.local.engine.resources import Resources
 from trainwright.local.engine.spec import (
     UNSET,
@@ -77,7 +78,7 @@ def _read(pipeline: Any) -> Spec:
         raise SpecError(f"schemaVersion: found {version!r}, expected 2.0.0 or 2.1.0: compile with kfp 2")
     information = _required(top, "pipelineInfo").message({"name", "displayName", "description"})
     components = {
-        name: _component(name, field)
+        name: mended(_component(name, field))
         for name, field in top.get("components", Field({}, "components")).named().items()
     }
     deployment = top.get("deploymentSpec", Field({}, "deploymentSpec")).message({"executors"})

@@ -21,7 +21,7 @@ from trainwright.local.execution.commands import (
 )
 from trainwright.local.execution.containers import Container, Containers, NoContainerEngine
 from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
-from trainwright.local.execution.images import Runtime, UnknownImage, is_mapped, runtime_of
+from trainwright.local.execution.images import Runtime, UnknownImage, is_mapped, runtime_of, shell_of
 from trainwright.local.execution.overlay import Overlay, Overlays
 from trainwright.local.execution.running import Running, Work
 from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
@@ -400,7 +400,7 @@ class Executor:
         environment = self._environment(work, place, overlay)
         if isinstance(command.program, Component):
             environment["_KFP_RUNTIME"] = "true"  # as the component's shell line says
-        return {"environment": environment, **_program(command.program, overlay)}
+        return {"environment": environment, **_program(work.image, command.program, overlay)}
 
     def _fork(self, work: Work, place: _Place, request: dict) -> Running:
         where = {"directory": str(work.scratch.resolve()), "log": str(work.log_path.resolve())}
@@ -441,12 +441,12 @@ class Executor:
         return {**environment, **overlay.environment(path)}
 
 
-def _program(program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:
+def _program(image: str, program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:
     """What the start message says of a program."""
     if isinstance(program, PlainCommand):
         # Without words the image's own would run: a shell or a Python that reads nothing, in all that are
         # mapped.
-        return {"argv": list(program.words) or ["sh"]}
+        return {"argv": list(shell_of(image, program.words)) or ["sh"]}
     python = {"executable": str(overlay.interpreter), "packages": str(overlay.packages)}
     if isinstance(program, Component):
         return {"component": program.source, "arguments": list(program.arguments), **python}

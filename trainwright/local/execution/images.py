@@ -30,6 +30,9 @@ _HOST_IMAGES = re.compile(
     r"(alpine|almalinux|amazonlinux|bash|busybox|centos|debian|fedora|rockylinux|ubuntu|ubi)"
     r"([-.]?\d[\d.]*)?(-(slim|minimal|micro|init))?"
 )
+# Of those, whose `sh` is dash, as that of this machine may be. Elsewhere it is bash or BusyBox's ash, which have
+# `[[` and `==`, too.
+_DASH_IMAGES = re.compile(r"(debian|ubuntu)\b.*|debian\d+")
 _GCPC_IMAGE = "google-cloud-pipeline-components"
 
 # Prebuilt training images, https://cloud.google.com/vertex-ai/docs/training/pre-built-containers
@@ -44,6 +47,7 @@ _PREBUILT_CONTENTS = ("google-cloud-storage", "pandas")
 _FRAMEWORKS = {"tf": "tensorflow", "pytorch": "torch", "sklearn": "scikit-learn", "xgboost": "xgboost"}
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_PLAIN_SHELLS = {"sh", "/bin/sh", "ash", "/bin/ash"}
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _STANDARD_FOLDERS = {"", "/bin", "/usr/bin", "/usr/local/bin"}
 # Not `test`, `sort` and the like: where a container has only arguments, they may be those of an entry point.
@@ -107,6 +111,25 @@ def is_mapped(image: str, images: Mapping[str, str]) -> bool:
 
 def _mapped(image: str, images: Mapping[str, str]) -> str | None:
     return images.get(image, images.get(_without_tag(image)))
+
+
+def shell_of(image: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command with the shell that stands for its image's `sh` here.
+
+    Args:
+        image: The container image.
+        words: The command and its arguments.
+
+    Returns:
+        The words; of a system whose `sh` knows more than POSIX's, and when this machine has bash, with bash
+        in its POSIX mode.
+    """
+    last = _without_tag(image).rpartition("/")[2]
+    if not words or words[0] not in _PLAIN_SHELLS or not _HOST_IMAGES.fullmatch(last):
+        return words
+    if _DASH_IMAGES.fullmatch(last) or shutil.which("bash") is None:
+        return words
+    return ("bash", "--posix", *words[1:])
 
 
 def _by_command(image: str, name: str, words: tuple[str, ...]) -> Runtime:
