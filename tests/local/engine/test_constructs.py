@@ -283,6 +283,7 @@ def container(x: str, data: Input[Dataset], out: OutputPath(str), y: Optional[st
             dsl.ConcatPlaceholder(["--x=", x, " x=", data.metadata["x"]]),
             dsl.IfPresentPlaceholder(input_name="y", then=["-y", y], else_=["-n", "none"]),
             f"--both={x}/{x}",
+            f"y={y}",
         ],
     )
 
@@ -323,7 +324,7 @@ def containers() -> str:
         (
             containers,
             "hi there --none --flag=3\n [7, True, 2.5, [1, 2, {}]]"
-            " made --x=X Y x=made -n none --both=X Y/X Y -",
+            " made --x=X Y x=made -n none --both=X Y/X Y y= -",
         ),
     ],
     ids=lambda value: getattr(value, "name", ""),

@@ -215,7 +215,12 @@ class TaskRunner:
         folder = workspace(self._state, run)
         command = Command(
             content,
-            {**attempt.inputs.defaults, **attempt.inputs.parameters},
+            # An optional input that was given no value is there, and empty.
+            {
+                **dict.fromkeys(attempt.component.input_parameters),
+                **attempt.inputs.defaults,
+                **attempt.inputs.parameters,
+            },
             attempt.names,
             self._storage,
             folder,
