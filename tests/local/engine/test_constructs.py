@@ -336,7 +336,7 @@ def test_a_construct_gives_what_it_must(rooms, pipeline, expected):
 
 
 @dsl.pipeline
-def fields_of_items(items: list = [{"key": "a", "size": 1}, {"key": "b", "size": 2}]) -> str:  # noqa: B006
+def fields_of_items(items: list = [{"key": "a", "size": 1}, {"key": "b", "size": 2}]) -> str:
     with dsl.ParallelFor([{"key": "A", "size": 1}, {"key": "B", "size": 2}]) as item:
         with dsl.If(item.size != 0):
             with dsl.If(item.key != "none"):

@@ -91,7 +91,8 @@ class Command:
         """A single string with placeholders replaced.
 
         Of a program's own text, which has several lines, what looks like a placeholder but names nothing is
-        left alone, as by the backend (kubeflow/pipelines, backend/src/v2/component/launcher_v2.go, 2026-08-21).
+        left alone, as by the backend (kubeflow/pipelines, backend/src/v2/component/launcher_v2.go,
+        2026-08-21).
         """
         return _replaced(argument, self._look_up if "\n" not in argument else self._look_up_in_program)
 

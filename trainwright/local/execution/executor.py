@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,14 @@ from trainwright.local.execution.commands import (
 )
 from trainwright.local.execution.containers import Container, Containers, NoContainerEngine
 from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
-from trainwright.local.execution.images import Runtime, UnknownImage, is_mapped, runtime_of, shell_of
+from trainwright.local.execution.images import (
+    Runtime,
+    UnknownImage,
+    is_mapped,
+    private_image,
+    runtime_of,
+    shell_of,
+)
 from trainwright.local.execution.overlay import Overlay, Overlays
 from trainwright.local.execution.running import Running, Work
 from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
@@ -143,6 +150,15 @@ class Executor:
         """
         if not self._runs_in_container(image):
             runtime_of(image, understand(tuple(command)).program, self._images)
+
+    def private_image(self, image: str, words: Sequence[str]) -> str:
+        """The image of Google's that a container needs and that cannot be had here; "" when there is none.
+
+        Args:
+            image: The container image.
+            words: Its command and arguments.
+        """
+        return "" if self._containers is not None else private_image(image, words, self._images)
 
     def _runs_in_container(self, image: str) -> bool:
         return self._containers is not None and not is_mapped(image, self._images)

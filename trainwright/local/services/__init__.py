@@ -56,10 +56,10 @@ class Services:
             images=options.images,
             runtime=options.runtime,
         )
-        self._engine = Engine(store=store, executor=self._executor, state=state)
         self._training = Training(
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
+        self._engine = Engine(store=store, executor=self._executor, state=state, smtp=options.smtp)
         named = Project(project, project_number)
         operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
