@@ -94,3 +94,15 @@ def test_an_image_that_a_launchers_arguments_name_counts(rooms):
     del spec["root"]["inputDefinitions"]
     with pytest.raises(SpecError, match="cv-trainer cannot run here: its program is in Google's image us-"):
         rooms.engine.check(make_run(spec))
+
+
+@dsl.pipeline(name="get-dataset")
+def get_dataset(name: str = "projects/p/locations/l/datasets/3"):
+    dataset.GetVertexDatasetOp(dataset_resource_name=name)
+
+
+def test_an_op_that_declares_gcp_resources_need_not_write_them(rooms):
+    ended = rooms.run(get_dataset, "get-dataset")
+    assert ended.state == "SUCCEEDED", ended
+    [made] = ended.tasks["get-vertex-dataset"]["outputs"]["artifacts"]["dataset"]
+    assert rooms.artifact(made)["metadata"] == {"resourceName": "projects/p/locations/l/datasets/3"}
