@@ -345,13 +345,20 @@ def fields_of_items(items: list = [{"key": "a", "size": 1}, {"key": "b", "size":
         with dsl.ParallelFor(items) as item:
             with dsl.If(item.key != "none"):
                 write(x=f"{item.key}{item.size}")
-    return dump(x=dsl.Collected(of_constants.output)).output
+    with dsl.ParallelFor(["a", "b"]) as first:
+        with dsl.ParallelFor([{"key": 1}, {"key": 2}]) as second:
+            with dsl.ParallelFor(["x"]) as third:
+                innermost = text(x=f"{first}{second.key}{third}")
+    return sentence(
+        first=dump(x=dsl.Collected(of_constants.output)).output,
+        second=dump(x=dsl.Collected(innermost.output)).output,
+    ).output
 
 
-def test_fields_of_items_that_the_compiler_loses_between_groups_are_found(rooms):
+def test_items_and_fields_that_the_compiler_loses_between_groups_are_found(rooms):
     ended = rooms.run(fields_of_items, "fields-of-items")
     assert ended.state == "SUCCEEDED", ended
-    assert ended.outputs == {"Output": '["A1", "B2"]'}
+    assert ended.outputs == {"Output": '["A1", "B2"] [[["a1x"], ["a2x"]], [["b1x"], ["b2x"]]] -'}
     written = [task["inputs"]["parameters"]["x"] for path, task in ended.tasks.items() if "write" in path]
     assert sorted(written) == ["a1", "b2"]
 

@@ -78,7 +78,7 @@ def _read(pipeline: Any) -> Spec:
         raise SpecError(f"schemaVersion: found {version!r}, expected 2.0.0 or 2.1.0: compile with kfp 2")
     information = _required(top, "pipelineInfo").message({"name", "displayName", "description"})
     components = {
-        name: mended(_component(name, field))
+        name: _component(name, field)
         for name, field in top.get("components", Field({}, "components")).named().items()
     }
     deployment = top.get("deploymentSpec", Field({}, "deploymentSpec")).message({"executors"})
@@ -89,7 +89,8 @@ def _read(pipeline: Any) -> Spec:
     name = information["name"].name() if "name" in information else ""
     if not name:
         raise SpecError("pipelineInfo.name: missing")
-    spec = Spec(name, _component("root", _required(top, "root")), components, executors)
+    root = _component("root", _required(top, "root"))
+    spec = Spec(name, root, mended(root, components), executors)
     verify(spec)
     return spec
 
