@@ -101,9 +101,12 @@ def document(ops: list[Op]) -> str:
     """The table of what is expected."""
     from google_cloud_pipeline_components import __version__
 
-    rows = ["| op | module | |", "|---|---|---|"]
+    rows = ["| op | module | on local Vertex AI |", "|---|---|---|"]
     for op in ops:
         reason = refusal(op)
+        if bool(reason) == (op.name in PIPELINES):
+            what = "has a pipeline and is refused" if reason else "is not refused and has no pipeline"
+            raise SystemExit(f"error: {op.name} {what} (benchmarks/gcpc_pipelines.py)")
         rows.append(f"| `{op.name}` | `{op.module}` | {f'refused: {reason}' if reason else 'runs'} |")
     return _HEAD.format(version=__version__) + "\n".join(rows) + "\n"
 

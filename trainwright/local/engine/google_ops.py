@@ -80,7 +80,9 @@ def _reason(container: Container, private_image: Callable[[str, Sequence[str]], 
     if reason := reason_against(words):
         return reason
     image = private_image(container.image, words)
-    return f"its program is in Google's image {image}, which only Vertex AI runs" if image else ""
+    if not image:
+        return ""
+    return f"its program is in Google's image {image}, which takes access to it and --runtime docker"
 
 
 def _check_notifications(spec: Spec, group: Component) -> None:
