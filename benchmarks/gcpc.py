@@ -145,7 +145,6 @@ def run_ops(ops: list[Op]) -> Iterator[Result]:
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         os.environ.update(vertex.environment())
-        logging.getLogger("google.cloud.aiplatform").setLevel(logging.WARNING)
         upload_data()
         templates = {op.name: _compiled(op, Path(work)) for op in ops}
         yield from pool.map(lambda op: _run(op, templates[op.name]), ops)
@@ -204,7 +203,7 @@ def _submitted(op: Op, template: Path) -> tuple[str, str]:
         time.sleep(0.2)
     task = _task_of(op, template, job)
     if task is None or task.state.name != "SUCCEEDED":
-        return "failed", (task and task.error.message) or job.error.message
+        return "failed", (task and task.error.message) or job.gca_resource.error.message
     if "gcp_resources" in (op.component.component_spec.outputs or {}):
         return _named(op, task)
     return "ran", ""
@@ -257,6 +256,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="with --write: compare instead of writing")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)  # the SDK tells each run's story on standard output
     ops = [op for op in public_ops() if arguments.only.lower() in op.name.lower()]
     if not ops:
         print(f"error: no public op's name contains {arguments.only!r}", file=sys.stderr)
