@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup torch run test conformance benchmark kill-test compile docs lint format lock clean
+.PHONY: help setup torch run test conformance gcpc benchmark kill-test compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -39,6 +39,7 @@ lint: $(READY) ## style, types, import contracts, generated files are current
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/trainwright compile --check
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md --check
+	$(BIN)/python benchmarks/gcpc.py --write docs/gcpc-ops.md --check
 
 test: lint ## every check
 	$(BIN)/python -m pytest
@@ -49,14 +50,18 @@ compile: $(READY) ## write compiled/ anew
 conformance: $(READY) ## run the compiled pipelines of kubeflow/pipelines: one table
 	$(BIN)/python benchmarks/conformance.py
 
+gcpc: $(READY) ## run every public op of Google Cloud Pipeline Components: one table
+	$(BIN)/python benchmarks/gcpc.py
+
 benchmark: $(READY) ## the engine beside kfp.local: one table (some minutes)
 	$(BIN)/python benchmarks/engine.py
 
 kill-test: $(READY) ## kill -9 local Vertex at 50 random instants, compare with an undisturbed run (minutes)
 	TRAINWRIGHT_KILLS=$${TRAINWRIGHT_KILLS:-50} $(BIN)/python -m pytest -s tests/local/recovery -k random
 
-docs: $(READY) ## write docs/local-vertex.md anew
+docs: $(READY) ## write docs/local-vertex.md and docs/gcpc-ops.md anew
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md
+	$(BIN)/python benchmarks/gcpc.py --write docs/gcpc-ops.md
 
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .

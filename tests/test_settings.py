@@ -77,6 +77,8 @@ def test_an_unknown_environment_names_the_nearest(folder: Path) -> None:
         ('environments = "x"', "environments is a string"),
         ("[environments", "not TOML: "),
         ("[locl]", "unknown key 'locl', nearest is 'local'"),
+        ('[local]\nsmtp = { host = "h" }', "local: missing smtp.sender"),
+        ('[local]\nsmtp = { hst = "h", sender = "a@b" }', "local.smtp.hst: unknown key, nearest is 'host'"),
         ('[local]\nimage = { a = "host" }', "local.image: unknown key, nearest is 'images'"),
         (
             '[local]\nimages = { a = "docker" }',

@@ -20,6 +20,16 @@ and a rehearsal of what happens to spot jobs by how often their machines are tak
 
     [local]
     preempt_every = 60
+
+Notification e-mails are written to `outbox` in the state folder, and sent when a server is named:
+
+    [local.smtp]
+    host = "smtp.acme.example"
+    port = 587
+    security = "starttls"
+    sender = "ml@acme.example"
+    username = "ml"
+    password_file = "~/.smtp-password"
 """
 
 import os
@@ -27,7 +37,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainwright.errors import UserError
 from trainwright.nearest import nearest
@@ -83,6 +93,31 @@ class Environment(BaseModel):
         return self.name == LOCAL
 
 
+class Smtp(BaseModel):
+    """The server that local Vertex sends notification e-mails through: `smtp` of `[local]`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    host: Annotated[str, Field(min_length=1)]
+    """Its name or address."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
+    """587 is usual with `starttls`, 465 with `tls`."""
+    security: Literal["none", "starttls", "tls"] = "none"
+    """How the connection is protected."""
+    sender: Annotated[str, Field(pattern=r"^[^\s@<>,;]+@[^\s@<>,;]+$")]
+    """Whom messages are from."""
+    username: str | None = None
+    """Whom to log in as; unset does not log in."""
+    password_file: str | None = None
+    """A file that holds the password, and nothing else."""
+
+    @model_validator(mode="after")
+    def _has_password(self) -> "Smtp":
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together")
+        return self
+
+
 class Local(BaseModel):
     """How local Vertex runs what it is given: `[local]` of `trainwright.toml`.
 
@@ -98,6 +133,8 @@ class Local(BaseModel):
     """Whether tasks run as processes of this machine, or in their images by a container engine."""
     preempt_every: Annotated[float | None, Field(gt=0)] = None
     """Seconds after which every custom job with strategy SPOT is preempted, again and again."""
+    smtp: Smtp | None = None
+    """The server that notification e-mails are sent through."""
 
 
 def state_folder() -> Path:
@@ -212,9 +249,10 @@ def _first_mistake(where: str, error: ValidationError, keys: list[str]) -> str:
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{where}.{key}: unknown key, {nearest(key, keys)}"
+        known = _keys(Smtp) if first["loc"][:-1] == ("smtp",) else keys
+        return f"{where}.{key}: unknown key, {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
-        missing = [str(mistake["loc"][0]) for mistake in mistakes if mistake["type"] == "missing"]
+        missing = [".".join(map(str, mistake["loc"])) for mistake in mistakes if mistake["type"] == "missing"]
         return f"{where}: missing {', '.join(missing)}"
     message = first["msg"].removeprefix("Input ")
     return f"{where}.{key}: found {first['input']!r}, {message}"

@@ -57,6 +57,7 @@ def test_a_pipeline_job_gives_its_spec_and_the_values_that_it_has(tmp_path: Path
         _kubernetes({"tolerations": [{"key": "gpu"}], "imagePullPolicy": "Always"}),
         _kubernetes({"secretAsEnv": [{"optional": True}], "pvcMount": []}),
         {"platforms": {"kubernetes": {"pipelineConfig": {"resourceTtlOnCompletion": 60}}}},
+        {"platforms": {"kubernetes": {"pipelineConfig": {"pipelineRunParallelism": 7}}}},
         {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}},
     ],
 )

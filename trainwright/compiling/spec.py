@@ -27,6 +27,8 @@ _SCHEDULING = {
 }
 # When a run's pods are cleaned up.
 _CLEANING = {"resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"}
+# How many runs of the pipeline, or of all that share a lock, there may be at once.
+_CONCURRENCY = {"maxActiveRuns", "mutexName", "pipelineRunParallelism", "semaphoreKey"}
 # A folder that a run's tasks share (kfp.dsl.WorkspaceConfig): local Vertex has it too.
 _WORKSPACE = "pipelineConfig.workspace"
 # May be absent at run time by Kubernetes' own rules when they say `optional: true`.
@@ -294,7 +296,7 @@ def _platform_settings(settings: Mapping[str, Any]) -> list[tuple[str, str, Any]
 
 
 def _is_dispensable(name: str, value: Any) -> bool:
-    if not value or name in _SCHEDULING or name in _CLEANING:
+    if not value or name in _SCHEDULING or name in _CLEANING or name in _CONCURRENCY:
         return True
     return name in _OPTIONAL and all(isinstance(item, dict) and item.get("optional") for item in value)
 

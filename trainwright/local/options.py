@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,11 @@ class Options:
         runtime: "process" runs tasks and replicas as processes of this machine; "docker" or "podman" in their
             images, but for those that `images` names.
         preempt_every: Seconds after which every spot job is preempted, again and again; None for never.
+        smtp: The server that notifications are sent through, as `execution.mail.Mailer` takes it; None keeps
+            them in the folder `outbox` of the state folder.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "process"
     preempt_every: float | None = None
+    smtp: Mapping[str, Any] | None = None

@@ -49,12 +49,12 @@ def compiled(pipeline) -> dict:
 class Rooms:
     """A state folder with the rooms that run pipelines."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, **options) -> None:
         self.state = state
         self.storage = state / "storage"
         self.store = Store(state / "store.sqlite")
         self.executor = Executor(state=state, client_environment={}, gcs_root=self.storage, slots=4)
-        self.engine = Engine(store=self.store, executor=self.executor, state=state)
+        self.engine = Engine(store=self.store, executor=self.executor, state=state, **options)
 
     def close(self) -> None:
         self.engine.close()

@@ -283,6 +283,7 @@ def container(x: str, data: Input[Dataset], out: OutputPath(str), y: Optional[st
             dsl.ConcatPlaceholder(["--x=", x, " x=", data.metadata["x"]]),
             dsl.IfPresentPlaceholder(input_name="y", then=["-y", y], else_=["-n", "none"]),
             f"--both={x}/{x}",
+            f"y={y}",
         ],
     )
 
@@ -323,7 +324,7 @@ def containers() -> str:
         (
             containers,
             "hi there --none --flag=3\n [7, True, 2.5, [1, 2, {}]]"
-            " made --x=X Y x=made -n none --both=X Y/X Y -",
+            " made --x=X Y x=made -n none --both=X Y/X Y y= -",
         ),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -332,6 +333,34 @@ def test_a_construct_gives_what_it_must(rooms, pipeline, expected):
     ended = rooms.run(pipeline, pipeline.name)
     assert ended.state == "SUCCEEDED", ended
     assert ended.outputs == {"Output": expected}
+
+
+@dsl.pipeline
+def fields_of_items(items: list = [{"key": "a", "size": 1}, {"key": "b", "size": 2}]) -> str:
+    with dsl.ParallelFor([{"key": "A", "size": 1}, {"key": "B", "size": 2}]) as item:
+        with dsl.If(item.size != 0):
+            with dsl.If(item.key != "none"):
+                of_constants = text(x=f"{item.key}{item.size}")
+    with dsl.ExitHandler(text(x="at exit")):
+        with dsl.ParallelFor(items) as item:
+            with dsl.If(item.key != "none"):
+                write(x=f"{item.key}{item.size}")
+    with dsl.ParallelFor(["a", "b"]) as first:
+        with dsl.ParallelFor([{"key": 1}, {"key": 2}]) as second:
+            with dsl.ParallelFor(["x"]) as third:
+                innermost = text(x=f"{first}{second.key}{third}")
+    return sentence(
+        first=dump(x=dsl.Collected(of_constants.output)).output,
+        second=dump(x=dsl.Collected(innermost.output)).output,
+    ).output
+
+
+def test_items_and_fields_that_the_compiler_loses_between_groups_are_found(rooms):
+    ended = rooms.run(fields_of_items, "fields-of-items")
+    assert ended.state == "SUCCEEDED", ended
+    assert ended.outputs == {"Output": '["A1", "B2"] [[["a1x"], ["a2x"]], [["b1x"], ["b2x"]]] -'}
+    written = [task["inputs"]["parameters"]["x"] for path, task in ended.tasks.items() if "write" in path]
+    assert sorted(written) == ["a1", "b2"]
 
 
 @dsl.pipeline

@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,8 @@ ENDS_SECONDS = 20.0
 class Process:
     """A process that has ended when one looks."""
 
+    in_container = False
+
     def wait(self, timeout: float | None = None) -> Outcome:
         return Outcome(0, ())
 
@@ -41,6 +43,9 @@ class NoProcesses:
 
     def prepare(self, works: Iterable[Work], is_over: Callable[[], bool] = lambda: False) -> None:
         list(works)
+
+    def private_image(self, image: str, words: Sequence[str]) -> str:
+        return ""
 
     def start(self, work: Work, cancelled: threading.Event) -> Process:
         for argument in work.args:

@@ -58,6 +58,10 @@ COMMAND = Command(
         ('{"IfPresent": {"InputName": "unset", "Then": ["--x"]}}', []),
         ('{"IfPresent": {"InputName": "none", "Then": ["a"], "Else": ["b"]}}', ["b"]),
         ('{"IfPresent": {"InputName": "model", "Then": {"Concat": ["a", "b"]}}}', ["ab"]),
+        (
+            "x = {{$.inputs.parameters['x']}}\ny = {{$.inputs.parameters['y']}}",
+            [f"x = 3\ny = {X.replace('x', 'y')}"],
+        ),
         ("{{ jinja }} {{$user}} {{$.template.name}}", ["{{ jinja }} {{$user}} {{$.template.name}}"]),
     ],
 )

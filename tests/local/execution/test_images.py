@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from trainwright.local.execution.commands import understand
-from trainwright.local.execution.images import UnknownImage, runtime_of
+from trainwright.local.execution.images import UnknownImage, runtime_of, shell_of
 
 SCRIPT = 'set -e; mkdir -p "$(dirname "$1")"\nif [ -n "$0" ]; then X=1 cat "$0" | tee "$1" >&2; fi'
 
@@ -86,3 +86,19 @@ def test_the_users_answer_comes_first() -> None:
     assert runtime("alpine:3", "train", images={"alpine:3": "python"}) == "python"
     with pytest.raises(ValueError, match="expected 'python' or 'host'"):
         runtime("acme/trainer", "train", images={"acme/trainer": "docker"})
+
+
+@pytest.mark.parametrize(
+    ("image", "words", "shell"),
+    [
+        ("alpine:3.20", ("sh", "-c", '[ "$0" == a ]', "a"), ("bash", "--posix")),
+        ("ghcr.io/containerd/busybox", ("/bin/sh", "-ec", "[[ a == a ]]"), ("bash", "--posix")),
+        ("registry.access.redhat.com/ubi9/ubi-minimal:9.4", ("sh", "-c", "x"), ("bash", "--posix")),
+        ("debian:12", ("sh", "-c", "x"), ("sh",)),
+        ("gcr.io/google-appengine/debian11", ("sh", "-c", "x"), ("sh",)),
+        ("alpine", ("cat", "sh"), ("cat",)),
+        ("acme/tools", ("sh", "-c", "x"), ("sh",)),
+    ],
+)
+def test_sh_is_what_it_is_in_the_image(image: str, words: tuple, shell: tuple) -> None:
+    assert shell_of(image, words) == (*shell, *words[1:])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainwright.local.engine.fields import Field, nearest, one_of
+from trainwright.local.engine.loop_items import is_loop_item
 from trainwright.local.engine.spec import (
     Component,
     ComponentInput,
@@ -28,9 +29,6 @@ _STRATEGIES = {
     "ALL_UPSTREAM_TASKS_COMPLETED": True,
 }
 _NONE = Field(None, "")
-# The compiler hands a loop's item, named so, to the groups around that loop as well, out of DAGs that do not
-# have it (kfp 2.17.0, an item in an f-string within nested loops or an exit handler). No group needs it.
-_LOOP_ITEM = "loop-item"
 
 
 def read_dag(field: Field) -> Dag:
@@ -287,7 +285,8 @@ def _verify_source(
 ) -> None:
     if isinstance(source, ComponentInput):
         inputs = interface(owner)[0]
-        if source.name not in inputs and not (is_group and _LOOP_ITEM in source.name):
+        # A group around the loop does not need the item (`loop_items` says why it is named).
+        if source.name not in inputs and not (is_group and is_loop_item(source.name)):
             raise SpecError(
                 f"{where}: {owner.name} has no input {source.name!r}{nearest(source.name, inputs)}"
             )

@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from trainwright.local.engine.check import prepared
+from trainwright.local.engine.google_ops import check_ops
 from trainwright.local.engine.names import log_path, workspace
 from trainwright.local.engine.pipeline_run import PipelineRun
 from trainwright.local.engine.pool import Pool
@@ -13,7 +15,7 @@ from trainwright.local.engine.records import Ledger, Records, run_record
 from trainwright.local.engine.run import TERMINAL, Run
 from trainwright.local.engine.spec import Container, Spec
 from trainwright.local.engine.task import TaskRunner, run_environment
-from trainwright.local.execution import Executor, Work
+from trainwright.local.execution import Executor, Mailer, Work
 from trainwright.local.store import Store
 
 # Threads that wait for a process each; how many processes there are at once is the executor's to say.
@@ -27,14 +29,18 @@ class Engine:
         store: Where runs, tasks, artifacts and cache entries are recorded.
         executor: Starts the processes of tasks.
         state: The state folder.
+        smtp: The server that notifications are sent through, as `Mailer` takes it; None sends none.
     """
 
-    def __init__(self, *, store: Store, executor: Executor, state: Path) -> None:
+    def __init__(
+        self, *, store: Store, executor: Executor, state: Path, smtp: Mapping[str, Any] | None = None
+    ) -> None:
         self._store = store
         self._executor = executor
         self._state = state
         self._records = Records(store)
-        self._runner = TaskRunner(executor=executor, results=self._records, state=state)
+        mailer = Mailer(state / "outbox", smtp)
+        self._runner = TaskRunner(executor=executor, results=self._records, mailer=mailer, state=state)
         self._pool = Pool(_WORKERS)
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
@@ -45,9 +51,11 @@ class Engine:
 
         Raises:
             ValueError: One line: an unknown, missing or wrongly typed parameter or artifact; a damaged spec;
-                a feature that is not supported, with the field's name.
+                a feature that is not supported, with the field's name; an op of Google's whose work cannot be
+                done here, with the reason.
         """
-        prepared(run, self._records.artifact)
+        spec, _ = prepared(run, self._records.artifact)
+        check_ops(spec, self._executor.private_image)
 
     def start(self, run: PipelineRun) -> None:
         """Starts a run, or goes on with one that was interrupted, and returns.

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from trainwright.local.engine.dialect import Dialect
 from trainwright.local.engine.expressions import ExpressionError, selected
+from trainwright.local.engine.loop_items import fields_of
 from trainwright.local.engine.outcomes import Artifact, Failure, Inputs, Outputs, State
 from trainwright.local.engine.placeholders import PlaceholderError, needs_siblings, resolved
 from trainwright.local.engine.resources import (
@@ -162,9 +163,17 @@ def with_item(component: Component, inputs: Inputs, name: str, item: Any) -> Inp
     Raises:
         InputError: The item is not of the type of the component's input.
     """
-    definition = component.input_parameters.get(name)
-    value = item if definition is None or item is None else _converted(name, item, definition)
-    return Inputs({**inputs.parameters, name: value}, inputs.artifacts, inputs.defaults)
+    lost = {
+        field: value
+        for field, value in fields_of(component, name, item).items()
+        if inputs.parameters.get(field) is None
+    }
+    values = {
+        key: value if value is None else _converted(key, value, definition)
+        for key, value in {**lost, name: item}.items()
+        if (definition := component.input_parameters.get(key))
+    }
+    return Inputs({**inputs.parameters, name: item, **values}, inputs.artifacts, inputs.defaults)
 
 
 def with_artifact(inputs: Inputs, name: str, item: Artifact) -> Inputs:

@@ -19,6 +19,9 @@ from trainwright.local.engine.values import WrongType, checked, normalise, parse
 
 # Vertex AI, "Quotas and limits", 2026-08-22: JSON of a task's output parameters and artifacts.
 MAX_OUTPUT_BYTES = 131_072
+# Of an official op: what it made on Google Cloud. One that makes nothing may declare it and not write it, as
+# GetVertexDatasetOp does (google-cloud-pipeline-components 2.22.0).
+_RESOURCES = "gcp_resources"
 
 
 class BadOutput(ValueError):
@@ -61,6 +64,8 @@ def collect(
                 parameters[name] = checked(values[name], definition.type)
             else:
                 file = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
+                if name == _RESOURCES and not file.exists():
+                    continue
                 parameters[name] = parsed(_content(file, name), definition.type)
         except WrongType as error:
             raise BadOutput(f"output {name!r}: {error}") from None

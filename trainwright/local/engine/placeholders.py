@@ -88,8 +88,19 @@ class Command:
         return tuple(part for argument in arguments for part in self._argument(argument))
 
     def text(self, argument: str) -> str:
-        """A single string with placeholders replaced."""
-        return _replaced(argument, self._look_up)
+        """A single string with placeholders replaced.
+
+        Of a program's own text, which has several lines, what looks like a placeholder but names nothing is
+        left alone, as by the backend (kubeflow/pipelines, backend/src/v2/component/launcher_v2.go,
+        2026-08-21).
+        """
+        return _replaced(argument, self._look_up if "\n" not in argument else self._look_up_in_program)
+
+    def _look_up_in_program(self, steps: list[str]) -> str | None:
+        try:
+            return self._look_up(steps)
+        except PlaceholderError:
+            return None
 
     def _argument(self, argument: str) -> list[str]:
         if argument.startswith(('{"IfPresent"', '{"Concat"')):

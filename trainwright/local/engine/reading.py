@@ -5,6 +5,7 @@ from typing import Any
 
 from trainwright.local.engine.dags import read_dag, verify
 from trainwright.local.engine.fields import Field, nearest
+from trainwright.local.engine.loop_items import mended
 from trainwright.local.engine.resources import Resources
 from trainwright.local.engine.spec import (
     UNSET,
@@ -88,7 +89,8 @@ def _read(pipeline: Any) -> Spec:
     name = information["name"].name() if "name" in information else ""
     if not name:
         raise SpecError("pipelineInfo.name: missing")
-    spec = Spec(name, _component("root", _required(top, "root")), components, executors)
+    root = _component("root", _required(top, "root"))
+    spec = Spec(name, root, mended(root, components), executors)
     verify(spec)
     return spec
 

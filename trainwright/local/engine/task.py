@@ -6,6 +6,7 @@ import logging
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from trainwright.local.engine.names import (
     task_root,
     workspace,
 )
+from trainwright.local.engine.notification import is_notification, message
 from trainwright.local.engine.outcomes import (
     CANCELLED_CODE,
     IN_WORKSPACE,
@@ -43,6 +45,7 @@ from trainwright.local.engine.spec import Component, Container, Importer, Task
 from trainwright.local.execution import (
     EnvironmentFailed,
     Executor,
+    Mailer,
     Running,
     StartCancelled,
     UnknownImage,
@@ -117,12 +120,14 @@ class TaskRunner:
     Args:
         executor: Starts processes.
         results: Earlier results.
+        mailer: Delivers notifications.
         state: The state folder.
     """
 
-    def __init__(self, *, executor: Executor, results: Results, state: Path) -> None:
+    def __init__(self, *, executor: Executor, results: Results, mailer: Mailer, state: Path) -> None:
         self._executor = executor
         self._results = results
+        self._mailer = mailer
         self._state = state
         self._storage = state / "storage"
 
@@ -141,6 +146,8 @@ class TaskRunner:
         try:
             if isinstance(attempt.executor, Importer):
                 return self._import(attempt, attempt.executor)
+            if is_notification(attempt.executor):
+                return self._notify(attempt)
             return self._execute(attempt, attempt.executor, started)
         except StartCancelled:
             return _CANCELLED
@@ -173,6 +180,14 @@ class TaskRunner:
             attempt.fingerprint = identity(artifact)
             artifact = self._results.imported(attempt.fingerprint) or artifact
         return Outcome(State.SUCCEEDED, Outputs({}, {output: (artifact,)}))
+
+    def _notify(self, attempt: Attempt) -> Outcome:
+        run = attempt.run
+        mail = message(run, attempt.path, attempt.inputs.parameters, self._mailer.sender, time.time())
+        where = self._mailer.deliver(f"{run.job_id}-{task_id(run, attempt.path)}", mail)
+        log = log_path(self._state, run, attempt.path)
+        _write_line(log, f"local Vertex: {where}")
+        return Outcome(State.SUCCEEDED)
 
     def _execute(self, attempt: Attempt, container: Container, started: Callable[[], None]) -> Outcome:
         run, component = attempt.run, attempt.component
@@ -215,7 +230,12 @@ class TaskRunner:
         folder = workspace(self._state, run)
         command = Command(
             content,
-            {**attempt.inputs.defaults, **attempt.inputs.parameters},
+            # An optional input that was given no value is there, and empty.
+            {
+                **dict.fromkeys(attempt.component.input_parameters),
+                **attempt.inputs.defaults,
+                **attempt.inputs.parameters,
+            },
             attempt.names,
             self._storage,
             folder,

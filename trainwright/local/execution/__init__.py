@@ -6,6 +6,16 @@
 from trainwright.local.execution.environments import EnvironmentFailed
 from trainwright.local.execution.executor import Executor, StartCancelled
 from trainwright.local.execution.images import UnknownImage
+from trainwright.local.execution.mail import Mailer
 from trainwright.local.execution.running import Outcome, Running, Work
 
-__all__ = ["EnvironmentFailed", "Executor", "Outcome", "Running", "StartCancelled", "UnknownImage", "Work"]
+__all__ = [
+    "EnvironmentFailed",
+    "Executor",
+    "Mailer",
+    "Outcome",
+    "Running",
+    "StartCancelled",
+    "UnknownImage",
+    "Work",
+]

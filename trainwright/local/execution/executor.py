@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,14 @@ from trainwright.local.execution.commands import (
 )
 from trainwright.local.execution.containers import Container, Containers, NoContainerEngine
 from trainwright.local.execution.environments import EnvironmentFailed, Environments, distributions
-from trainwright.local.execution.images import Runtime, UnknownImage, is_mapped, runtime_of
+from trainwright.local.execution.images import (
+    Runtime,
+    UnknownImage,
+    is_mapped,
+    private_image,
+    runtime_of,
+    shell_of,
+)
 from trainwright.local.execution.overlay import Overlay, Overlays
 from trainwright.local.execution.running import Running, Work
 from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
@@ -143,6 +150,15 @@ class Executor:
         """
         if not self.runs_in_container(image):
             runtime_of(image, understand(tuple(command)).program, self._images)
+
+    def private_image(self, image: str, words: Sequence[str]) -> str:
+        """The image of Google's that a container needs and that cannot be had here; "" when there is none.
+
+        Args:
+            image: The container image.
+            words: Its command and arguments.
+        """
+        return "" if self._containers is not None else private_image(image, words, self._images)
 
     def runs_in_container(self, image: str) -> bool:
         """Whether an image itself runs, and not what stands for it here."""
@@ -405,7 +421,7 @@ class Executor:
         environment = self._environment(work, place, overlay)
         if isinstance(command.program, Component):
             environment["_KFP_RUNTIME"] = "true"  # as the component's shell line says
-        return {"environment": environment, **_program(command.program, overlay)}
+        return {"environment": environment, **_program(work.image, command.program, overlay)}
 
     def _fork(self, work: Work, place: _Place, request: dict) -> Running:
         where = {"directory": str(work.scratch.resolve()), "log": str(work.log_path.resolve())}
@@ -446,12 +462,12 @@ class Executor:
         return {**environment, **overlay.environment(path)}
 
 
-def _program(program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:
+def _program(image: str, program: Component | Launcher | PlainCommand, overlay: Overlay) -> dict:
     """What the start message says of a program."""
     if isinstance(program, PlainCommand):
         # Without words the image's own would run: a shell or a Python that reads nothing, in all that are
         # mapped.
-        return {"argv": list(program.words) or ["sh"]}
+        return {"argv": list(shell_of(image, program.words)) or ["sh"]}
     python = {"executable": str(overlay.interpreter), "packages": str(overlay.packages)}
     if isinstance(program, Component):
         return {"component": program.source, "arguments": list(program.arguments), **python}

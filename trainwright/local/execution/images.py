@@ -18,7 +18,7 @@ a script file); it fails before it is run, and the message says how to map the i
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from trainwright.local.execution.commands import Component, Launcher, PlainCommand
@@ -30,7 +30,19 @@ _HOST_IMAGES = re.compile(
     r"(alpine|almalinux|amazonlinux|bash|busybox|centos|debian|fedora|rockylinux|ubuntu|ubi)"
     r"([-.]?\d[\d.]*)?(-(slim|minimal|micro|init))?"
 )
+# Of those, whose `sh` is dash, as that of this machine may be. Elsewhere it is bash or BusyBox's ash, which
+# have `[[` and `==`, too.
+_DASH_IMAGES = re.compile(r"(debian|ubuntu)\b.*|debian\d+")
 _GCPC_IMAGE = "google-cloud-pipeline-components"
+
+# Google's images that hold the programs of its ops, but for the one that is only Python (kfp-v2-base):
+# google-cloud-pipeline-components 2.22.0, 2025-11-10.
+_PRIVATE = re.compile(
+    r"(?:[\w.-]+-docker\.pkg\.dev/(?:vertex-ai-restricted|vertex-evaluation"
+    r"|vertex-ai/(?:automl-tabular(?!/kfp-v2-base)|starryn|time-series-forecasting|vertex-vision-model-garden-dockers))"
+    r"|gcr\.io/(?:ml-pipeline/(?:automl-tables-private|(?:llm-)?model-evaluation)|cloud-aiplatform-private"
+    r"|model-evaluation-dev))/?[\w./-]*(?::[\w.-]+)?"
+)
 
 # Prebuilt training images, https://cloud.google.com/vertex-ai/docs/training/pre-built-containers
 # (2026-08-22): FRAMEWORK-DEVICE.MAJOR-MINOR[.pyXYZ].
@@ -54,6 +66,7 @@ _PREDICTION_CONTENTS = {
 _FRAMEWORKS = {"tf": "tensorflow", "pytorch": "torch", "sklearn": "scikit-learn", "xgboost": "xgboost"}
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_PLAIN_SHELLS = {"sh", "/bin/sh", "ash", "/bin/ash"}
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _STANDARD_FOLDERS = {"", "/bin", "/usr/bin", "/usr/local/bin"}
 # Not `test`, `sort` and the like: where a container has only arguments, they may be those of an entry point.
@@ -121,6 +134,39 @@ def is_mapped(image: str, images: Mapping[str, str]) -> bool:
 
 def _mapped(image: str, images: Mapping[str, str]) -> str | None:
     return images.get(image, images.get(_without_tag(image)))
+
+
+def private_image(image: str, words: Sequence[str], images: Mapping[str, str]) -> str:
+    """The first image of Google's that a container is of, or that its words name, and that is not mapped.
+
+    A job's launcher names the images of the replicas in its arguments.
+
+    Args:
+        image: The container image.
+        words: Its command and arguments.
+        images: The user's own answers, as of `runtime_of`.
+    """
+    found = (match[0] for text in (image, *words) for match in _PRIVATE.finditer(text))
+    return next((name for name in found if not is_mapped(name, images)), "")
+
+
+def shell_of(image: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command with the shell that stands for its image's `sh` here.
+
+    Args:
+        image: The container image.
+        words: The command and its arguments.
+
+    Returns:
+        The words; of a system whose `sh` knows more than POSIX's, and when this machine has bash, with bash
+        in its POSIX mode.
+    """
+    last = _without_tag(image).rpartition("/")[2]
+    if not words or words[0] not in _PLAIN_SHELLS or not _HOST_IMAGES.fullmatch(last):
+        return words
+    if _DASH_IMAGES.fullmatch(last) or shutil.which("bash") is None:
+        return words
+    return ("bash", "--posix", *words[1:])
 
 
 def _by_command(image: str, name: str, words: tuple[str, ...]) -> Runtime:

@@ -64,13 +64,13 @@ class Services:
             images=options.images,
             runtime=options.runtime,
         )
-        self._engine = Engine(store=store, executor=self._executor, state=state)
         self._training = Training(
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
         self._tuning = Tuning(store=store, custom_jobs=self._training, state=state)
         self._deployments = Deployments(executor=self._executor, state=state)
         self._batch = BatchPredictions(store=store, deployments=self._deployments, state=state)
+        self._engine = Engine(store=store, executor=self._executor, state=state, smtp=options.smtp)
         named = Project(project, project_number)
         self._operations = operations = Operations(store, named)
         self._custom_jobs = CustomJobs(
