@@ -8,6 +8,7 @@ from trainwright.local.execution import Executor
 from trainwright.local.options import Options
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.datasets import Datasets
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
@@ -20,6 +21,7 @@ from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
+from trainwright.local.storage import PlainObjects
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
 
@@ -61,7 +63,10 @@ class Services:
             store=store, executor=self._executor, state=state, preempt_every=options.preempt_every
         )
         named = Project(project, project_number)
-        operations = Operations(store, named)
+        self._operations = operations = Operations(store, named)
+        self._datasets = Datasets(
+            store=store, objects=PlainObjects(state / "storage"), operations=operations, project=named
+        )
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
         )
@@ -81,6 +86,7 @@ class Services:
             "JobService": Combined(self._custom_jobs),
             "PipelineService": self._pipeline_jobs,
             "ScheduleService": self._schedules,
+            "DatasetService": self._datasets,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
@@ -94,6 +100,7 @@ class Services:
     def resume(self) -> None:
         """Goes on with every job, run and schedule that the process before this one had not ended."""
         self._executor.warm()
+        self._operations.resume()
         self._custom_jobs.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
@@ -101,6 +108,7 @@ class Services:
     def close(self) -> None:
         """Ends the processes. What has not ended goes on at the next start."""
         self._schedules.close()
+        self._operations.close()
         self._engine.close()
         self._training.close()
         self._executor.close()
