@@ -21,6 +21,8 @@ from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
+from trainwright.local.services.training_pipelines import TrainingPipelines
+from trainwright.local.services.training_tasks import DEFINITIONS, CustomTask
 from trainwright.local.storage import PlainObjects
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
@@ -64,11 +66,19 @@ class Services:
         )
         named = Project(project, project_number)
         self._operations = operations = Operations(store, named)
-        self._datasets = Datasets(
-            store=store, objects=PlainObjects(state / "storage"), operations=operations, project=named
-        )
+        objects = PlainObjects(state / "storage")
+        datasets = Datasets(store=store, objects=objects, operations=operations, project=named)
+        models = Models(store=store, operations=operations, project=named)
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
+        )
+        self._training_pipelines = TrainingPipelines(
+            store=store,
+            datasets=datasets,
+            models=models,
+            tasks={f"{DEFINITIONS}custom_task_1.0.0.yaml": CustomTask(self._custom_jobs, objects)},
+            operations=operations,
+            project=named,
         )
         runs = PipelineRuns(store)
         lineage = Lineage(store, runs)
@@ -84,13 +94,13 @@ class Services:
         )
         self.by_name: dict[str, object] = {
             "JobService": Combined(self._custom_jobs),
-            "PipelineService": self._pipeline_jobs,
+            "PipelineService": Combined(self._pipeline_jobs, self._training_pipelines),
             "ScheduleService": self._schedules,
-            "DatasetService": self._datasets,
+            "DatasetService": datasets,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
-            "ModelService": Models(store=store, operations=operations, project=named),
+            "ModelService": models,
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
             "Projects": Projects(named),
@@ -102,6 +112,7 @@ class Services:
         self._executor.warm()
         self._operations.resume()
         self._custom_jobs.resume()
+        self._training_pipelines.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
 
@@ -109,6 +120,7 @@ class Services:
         """Ends the processes. What has not ended goes on at the next start."""
         self._schedules.close()
         self._operations.close()
+        self._training_pipelines.close()
         self._engine.close()
         self._training.close()
         self._executor.close()

@@ -21,6 +21,7 @@ from trainwright.local.services.operations import Cancelled, Operations
 from trainwright.local.services.resources import Resources, change, etag, timestamp
 from trainwright.local.storage import PlainObjects
 from trainwright.local.store import Store
+from trainwright.local.training.exports import Exported
 from trainwright.local.training.imports import Item, format_of, items_of
 
 _METADATA = "gs://google-cloud-aiplatform/schema/dataset/metadata/"
@@ -214,6 +215,20 @@ class Datasets:
         self._versions.get(name)
         self._store.delete(name)
         return self._operations.done(name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
+
+    def columns(self, name: str) -> list[str] | None:
+        """The columns of a Dataset's table; None for a Dataset of items.
+
+        Raises:
+            NotFound: There is no such Dataset.
+            ValueError: A file of the table is missing, or its header is not valid.
+        """
+        dataset = self._datasets.get(name)
+        return self._exports.table(dataset).columns if _kind(dataset) in _TABLES else None
+
+    def export_for_training(self, name: str, config: dict, folder: str) -> Exported:
+        """Writes the data of a Dataset split into the sets of a training; see `DatasetExports`."""
+        return self._exports.for_training(self._stored(name), config, folder)
 
     def _import(self, asked: bytes, cancelled: threading.Event) -> v1.ImportDataResponse:
         """Does an import; once more is as good as once.

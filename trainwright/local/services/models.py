@@ -65,6 +65,12 @@ class Models:
         answer = v1.UploadModelResponse(model=name, model_version_id=model.version_id)
         return self._operations.done(name, answer, v1.UploadModelOperationMetadata())
 
+    def trained_by(self, training_pipeline: str) -> v1.Model | None:
+        """The version that a training pipeline has uploaded, or None."""
+        location = training_pipeline.partition("/trainingPipelines/")[0]
+        versions = self._versions.all(f"{location}/models/")
+        return next((each for each in versions if each.training_pipeline == training_pipeline), None)
+
     def get_model(self, request: v1.GetModelRequest, context: Any) -> v1.Model:
         """The version that `name@VERSION` or `name@ALIAS` means; of a bare name, the default one."""
         return self._presented(self._resolve(request.name))
