@@ -98,6 +98,10 @@ class Local(BaseModel):
     """Whether tasks run as processes of this machine, or in their images by a container engine."""
     preempt_every: Annotated[float | None, Field(gt=0)] = None
     """Seconds after which every custom job with strategy SPOT is preempted, again and again."""
+    automl_seconds: float = Field(default=60.0, gt=0, le=86_400, strict=False)
+    """Most wall-clock seconds of an AutoML training, however large the budget that is asked for."""
+    automl_models: int = Field(default=0, ge=0, le=10_000)
+    """How many models an AutoML training tries in place of seconds: the same data give the same model."""
 
 
 def state_folder() -> Path:

@@ -13,8 +13,13 @@ class Options:
         runtime: "process" runs tasks and replicas as processes of this machine; "docker" or "podman" in their
             images, but for those that `images` names.
         preempt_every: Seconds after which every spot job is preempted, again and again; None for never.
+        automl_seconds: Most wall-clock seconds of an AutoML training, however large its budget; above 0.
+        automl_models: How many models an AutoML training tries, in place of seconds: the same data then give
+            the same model. 0: as many as there is time for.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "process"
     preempt_every: float | None = None
+    automl_seconds: float = 60.0
+    automl_models: int = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
+from trainwright.local.services.automl_tasks import AutoMLTabularTask
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.datasets import Datasets
@@ -37,6 +38,7 @@ class Services:
         project: Id of the project.
         project_number: Number of the project, which stands in resource names.
         client_environment: Variables for the processes of tasks and replicas; may be filled until `resume`.
+        bucket: Where what Vertex AI keeps in storage of its own is kept.
         options: What the user chose; the defaults when absent.
         clock: What schedules go by; the computer's when absent.
     """
@@ -49,6 +51,7 @@ class Services:
         project: str,
         project_number: str,
         client_environment: Mapping[str, str],
+        bucket: str,
         options: Options | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -76,7 +79,18 @@ class Services:
             store=store,
             datasets=datasets,
             models=models,
-            tasks={f"{DEFINITIONS}custom_task_1.0.0.yaml": CustomTask(self._custom_jobs, objects)},
+            tasks={
+                f"{DEFINITIONS}custom_task_1.0.0.yaml": CustomTask(self._custom_jobs, objects),
+                f"{DEFINITIONS}automl_tabular_1.0.0.yaml": AutoMLTabularTask(
+                    store=store,
+                    training=self._training,
+                    objects=objects,
+                    project_number=project_number,
+                    bucket=bucket,
+                    seconds=options.automl_seconds,
+                    models=options.automl_models,
+                ),
+            },
             operations=operations,
             project=named,
         )

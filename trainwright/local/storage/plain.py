@@ -81,6 +81,15 @@ class PlainObjects:
         with io.TextIOWrapper(io.BufferedReader(opened[0]), encoding="utf-8-sig", newline="") as text:  # type: ignore[type-var]
             yield text
 
+    def write(self, uri: str, content: bytes) -> None:
+        """Writes an object in one step.
+
+        Raises:
+            ValueError: As in `writing`.
+        """
+        with self.writing(uri) as file:
+            file.buffer.write(content)
+
     @contextlib.contextmanager
     def writing(self, uri: str) -> Iterator[TextIO]:
         """An object to write as UTF-8; it is there, whole, when the block ends without an error.
