@@ -20,6 +20,7 @@ from google.cloud import aiplatform_v1 as v1
 from trainwright.local.services.jobs import has_ended
 from trainwright.local.services.models import Models
 from trainwright.local.services.operations import run_record
+from trainwright.local.services.resources import timestamp
 from trainwright.local.services.training_tasks import TrainingTask
 from trainwright.local.store import Store
 from trainwright.local.training.exports import Exported
@@ -170,6 +171,7 @@ class TrainingRuns:
         if evaluation := task.evaluation(pipeline):
             # The model service shows evaluations of versions under the model's name.
             version = f"{uploaded.name}@{uploaded.version_id}"
+            evaluation.create_time = timestamp(time.time())
             evaluation.name = f"{version}/evaluations/{pipeline.name.rpartition('/')[2]}"
             self._store.write(evaluation.name, "modelEvaluation", v1.ModelEvaluation.serialize(evaluation))
         self._write(run, model=uploaded.name, version=uploaded.version_id)
