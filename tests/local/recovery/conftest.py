@@ -57,8 +57,9 @@ class Vertex:
         self._log = (folder / "server.log").open("w+")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self, *, wait: bool = True, **options: Any) -> None:
         command = [sys.executable, "-m", "trainwright.local.server", "--state", str(self.state)]
+        command += ["--options", json.dumps(options)]
         if self._megabytes:
             self.state.mkdir(exist_ok=True)
             mount = f'mount -t tmpfs -o size={self._megabytes}m,mode=700 tmpfs "$0"; exec "$@"'

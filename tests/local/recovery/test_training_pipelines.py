@@ -9,6 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from google_cloud_pipeline_components.v1.automl.training_job import AutoMLTabularTrainingJobRunOp
+from google_cloud_pipeline_components.v1.dataset import TabularDatasetCreateOp
+from kfp import dsl
+
 _TRAINER = """
 import os, pathlib, sys, time
 root, marks = sys.argv[1:]
@@ -34,6 +38,20 @@ job = aiplatform.CustomContainerTrainingJob(
 )
 job.submit(model_display_name="m", args=arguments)
 """
+
+
+@dsl.pipeline(name="automl")
+def automl(folder: str):
+    dataset = TabularDatasetCreateOp(display_name="t", gcs_source="gs://trainwright-local/t.csv")
+    AutoMLTabularTrainingJobRunOp(
+        display_name="t",
+        project="any-project",
+        target_column="y",
+        dataset=dataset.outputs["dataset"],
+        optimization_prediction_type="classification",
+        budget_milli_node_hours=1000,
+        column_transformations=[{"numeric": {"column_name": "x"}}],
+    )
 
 
 def _support() -> ModuleType:
@@ -78,3 +96,20 @@ def test_a_killed_training_pipeline_goes_on_with_one_job_and_one_model(vertices:
         lambda: _run(vertex)["state"] == "PIPELINE_STATE_SUCCEEDED", lambda: f"{_run(vertex)} {vertex.said()}"
     )
     assert vertex.names("modelVersion") == versions and vertex.lines()["trainer"] == 2
+
+
+def test_a_killed_launcher_of_automl_finds_the_training_that_it_had_begun(
+    vertices: Callable, tmp_path: Path
+) -> None:
+    support = _support()
+    template = support.compiled(automl, tmp_path)
+    vertex = vertices("automl")
+    vertex.start(automl_models=3)
+    rows = "".join(f"{number / 7 % 1},{'ab'[number % 3 % 2]}\n" for number in range(1500))
+    (vertex.state / "storage" / "trainwright-local" / "t.csv").write_text("x,y\n" + rows)
+    vertex.submit(template, "automl")
+    support.until(lambda: _run(vertex)["state"] == "PIPELINE_STATE_RUNNING", vertex.said)
+    vertex.kill()
+    vertex.start(automl_models=3)
+    assert vertex.wait("automl") == "SUCCEEDED", vertex.run("automl")
+    assert len(vertex.names("trainingPipeline")) == len(vertex.names("modelVersion")) == 1

@@ -8,8 +8,8 @@ from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2, json_format
 
 from trainwright.local.services.datasets import Datasets
+from trainwright.local.services.interrupted import Interrupted
 from trainwright.local.services.jobs import Jobs, has_ended
-from trainwright.local.services.launched import Launched
 from trainwright.local.services.models import Models
 from trainwright.local.services.names import Project
 from trainwright.local.services.operations import Operations, run_record
@@ -53,7 +53,7 @@ class TrainingPipelines:
         self._models = models
         self._tasks = tasks
         self._project = project
-        self._launched = Launched(store)
+        self._interrupted = Interrupted(store)
         self._runs = TrainingRuns(store=store, models=models, tasks=tasks, export=self._export)
         self._pipelines: Jobs[v1.TrainingPipeline] = Jobs(
             store=store,
@@ -91,7 +91,7 @@ class TrainingPipelines:
             pipeline.parent_model = self._project.canonical(pipeline.parent_model).partition("@")[0]
             self._models.get_model(v1.GetModelRequest(name=pipeline.parent_model), context)
         self._check_data(pipeline, task)
-        if found := self._launched.lost(pipeline, self._pipelines.all(request.parent), context):
+        if found := self._interrupted.lost(pipeline, self._pipelines.all(request.parent)):
             return self._presented(found)
         self._pipelines.record(pipeline)
         self._runs.start(pipeline)
@@ -103,8 +103,7 @@ class TrainingPipelines:
         """The pipeline with its state, its job, its model and its error."""
         pipeline = self._presented(self._pipelines.get(request.name))
         if has_ended(pipeline.state.name):
-            # Not before: the launchers of AutoML write no name down, and learn the end alone.
-            self._launched.note(pipeline.name, context)
+            self._interrupted.note(pipeline.name)
         return pipeline
 
     def list_training_pipelines(
@@ -128,7 +127,9 @@ class TrainingPipelines:
             FailedPrecondition: It is still running.
         """
         pipeline = self._pipelines.ended(request.name)
-        return self._pipelines.delete(pipeline, f"{pipeline.name}/launched")
+        # Of a job that is not listed: a listed one has a record elsewhere, which stays.
+        runs = self._store.names("run", f"{pipeline.name}/jobs/")
+        return self._pipelines.delete(pipeline, f"{pipeline.name}/seen", *runs)
 
     def _task(self, definition: str) -> TrainingTask:
         if task := self._tasks.get(definition):
