@@ -1,5 +1,6 @@
 """AutoML tabular as Google's unmodified SDK and pipeline components ask for it: a real training."""
 
+import base64
 import json
 import os
 import socket
@@ -10,18 +11,28 @@ import urllib.request
 
 import pytest
 from google.cloud import aiplatform_v1 as v1
-from google_cloud_pipeline_components.v1.automl.training_job import AutoMLTabularTrainingJobRunOp
-from google_cloud_pipeline_components.v1.dataset import TabularDatasetCreateOp
+from google_cloud_pipeline_components.v1.automl.training_job import (
+    AutoMLImageTrainingJobRunOp,
+    AutoMLTabularTrainingJobRunOp,
+)
+from google_cloud_pipeline_components.v1.dataset import ImageDatasetCreateOp, TabularDatasetCreateOp
 from kfp import compiler, dsl
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from examples.data import example_table
 from trainwright.local.options import Options
 from trainwright.local.server import LocalVertex
 from trainwright.local.store import Store
-from trainwright.local.training.automl.model import Ensemble
+from trainwright.local.training.automl.serve import loaded
 from trainwright.local.training.automl_program import serving_command
 
 TABLE = "gs://trainwright-local/churn.csv"
+TABULAR, IMAGES = "automl-tabular-training-job", "automl-image-training-job"
+SCHEMA = (
+    "gs://google-cloud-aiplatform/schema/dataset/ioformat/"
+    "image_classification_single_label_io_format_1.0.0.yaml"
+)
 
 PROGRAM = """
 import json, sys
@@ -76,13 +87,15 @@ except RuntimeError:
     refused.append(text.gca_resource.error.message)
 run.wait()
 outputs = {
-    key: artifacts.artifacts[0].metadata["resourceName"]
-    for task in run.task_details for key, artifacts in task.outputs.items() if artifacts.artifacts
+    task.task_name: artifacts.artifacts[0].metadata["resourceName"]
+    for task in run.task_details for artifacts in task.outputs.values() if artifacts.artifacts
 }
+uris = {name: aiplatform.Model(value).uri for name, value in outputs.items() if "/models/" in value}
 show(
     labels=dict(model.labels), uri=model.uri, name=model.versioned_resource_name,
     trained=model.gca_resource.training_pipeline == job.resource_name,
-    refused=refused, outputs=outputs, names=sorted(each.display_name for each in aiplatform.Model.list()),
+    refused=refused, outputs=outputs, uris=uris,
+    names=sorted(each.display_name for each in aiplatform.Model.list()),
 )
 """
 
@@ -106,13 +119,35 @@ def automl(table: str):
         validation_fraction_split=0.1,
         test_fraction_split=0.1,
     )
+    images = ImageDatasetCreateOp(
+        display_name="digits", gcs_source="gs://trainwright-local/digits.csv", import_schema_uri=SCHEMA
+    )
+    AutoMLImageTrainingJobRunOp(
+        display_name="digits",
+        project="any-project",
+        dataset=images.outputs["dataset"],
+        budget_milli_node_hours=8000,
+    )
+
+
+def put_digits(bucket):
+    """Real handwritten digits, 8 x 8, as PNG files and an import file."""
+    (bucket / "digits").mkdir()
+    digits, lines = load_digits(), []
+    for number in range(300):
+        image = Image.fromarray((digits.images[number] * 15.9).astype("uint8"))
+        image.save(bucket / "digits" / f"{number}.png")
+        lines.append(f"gs://trainwright-local/digits/{number}.png,{digits.target[number]}")
+    (bucket / "digits.csv").write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
 def vertex(tmp_path_factory):
     state = tmp_path_factory.mktemp("vertex") / "state"
-    with LocalVertex(state, options=Options(automl_models=2)) as vertex:
-        example_table("churn").to_pandas().to_csv(state / "storage/trainwright-local/churn.csv", index=False)
+    with LocalVertex(state, options=Options(automl_models=1)) as vertex:
+        bucket = state / "storage" / "trainwright-local"
+        example_table("churn").to_pandas().to_csv(bucket / "churn.csv", index=False)
+        put_digits(bucket)
         yield vertex
 
 
@@ -140,7 +175,7 @@ def shown(vertex, environment, tmp_path_factory):
 
 def test_a_model_is_trained_labelled_and_evaluated(shown, vertex):
     assert shown["labels"] == {"a": "b", "trainwright-local-automl": "true"}
-    assert shown["trained"] and shown["names"] == ["charges", "churn"]
+    assert shown["trained"] and shown["names"] == ["charges", "churn", "digits"]
     store = Store(vertex.state / "store.sqlite")
     found = {
         record.name: v1.ModelEvaluation.deserialize(record.payload)
@@ -150,12 +185,15 @@ def test_a_model_is_trained_labelled_and_evaluated(shown, vertex):
     charges = next(each for name, each in found.items() if name.startswith(shown["name"]))
     assert charges.metrics_schema_uri.endswith("regression_metrics_1.0.0.yaml")
     assert 0 < charges.metrics["meanAbsoluteError"] < charges.metrics["rootMeanSquaredError"] < 31
-    churn = next(each for name, each in found.items() if name.startswith(shown["outputs"]["model"]))
+    churn = next(each for name, each in found.items() if name.startswith(shown["outputs"][TABULAR]))
     assert churn.metrics_schema_uri.endswith("classification_metrics_1.0.0.yaml")
     assert 0.85 < churn.metrics["auRoc"] < 0.95 and 0.35 < churn.metrics["logLoss"] < 0.5
     matrix = churn.metrics["confusionMatrix"]
     assert [spec["displayName"] for spec in matrix["annotationSpecs"]] == ["No", "Yes"]
     assert 600 < sum(sum(row) for row in matrix["rows"]) < 800
+    digits = next(each for name, each in found.items() if name.startswith(shown["outputs"][IMAGES]))
+    rows = digits.metrics["confusionMatrix"]["rows"]
+    assert sum(row[number] for number, row in enumerate(rows)) > 0.8 * sum(map(sum, rows)) > 15
 
 
 def test_what_cannot_be_trained_is_said_in_a_line(shown):
@@ -167,29 +205,35 @@ def test_what_cannot_be_trained_is_said_in_a_line(shown):
     assert "target column 'contract': row 1 of the training set is" in text and "expected a number" in text
 
 
-def test_the_model_serves_what_it_predicts(shown, vertex, environment):
-    folder = vertex.state / "storage" / shown["uri"].removeprefix("gs://")
-    instances = [{"tenure": 5, "contract": "Two year"}, {"tenure": "", "contract": "never seen"}, {}]
+def test_the_models_serve_what_they_predict(shown, vertex, environment):
+    storage = vertex.state / "storage"
+    tabular = [{"tenure": 5, "contract": "Two year"}, {"tenure": "", "contract": "never seen"}, {}]
+    answer = served(shown["uri"], tabular, environment)
+    assert answer == loaded(storage / shown["uri"].removeprefix("gs://")).predictions(tabular)
+    assert all(each["lower_bound"] < each["value"] < each["upper_bound"] for each in answer)
+    image = (storage / "trainwright-local" / "digits" / "0.png").read_bytes()
+    answer = served(shown["uris"][IMAGES], [{"content": base64.b64encode(image).decode()}], environment)
+    assert answer[0]["displayNames"][0] == "0" and sum(answer[0]["confidences"]) == pytest.approx(1)
+
+
+def served(uri, instances, environment):
+    """What the model's own container answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, *serving_command()[4:]]
-    given = {"AIP_STORAGE_URI": shown["uri"], "AIP_HTTP_PORT": str(port)}
+    given = {"AIP_STORAGE_URI": uri, "AIP_HTTP_PORT": str(port)}
     server = subprocess.Popen(command, env=environment | given, stderr=subprocess.PIPE)
     try:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/predict", json.dumps({"instances": instances}).encode()
-        )
+        body = json.dumps({"instances": instances}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", body)
         deadline = time.monotonic() + 60
         while True:
             try:
-                answer = json.loads(urllib.request.urlopen(request, timeout=10).read())
-                break
+                return json.loads(urllib.request.urlopen(request, timeout=10).read())["predictions"]
             except OSError:
                 assert time.monotonic() < deadline and server.poll() is None, server.stderr.read()
                 time.sleep(0.05)
     finally:
         server.kill()
         server.wait()
-    assert answer["predictions"] == Ensemble.load(folder).predictions(instances)
-    assert all(each["lower_bound"] < each["value"] < each["upper_bound"] for each in answer["predictions"])

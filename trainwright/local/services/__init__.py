@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
-from trainwright.local.services.automl_tasks import AutoMLTabularTask
+from trainwright.local.services.automl_images import AutoMLImages
+from trainwright.local.services.automl_tabular import AutoMLTabular
+from trainwright.local.services.automl_tasks import AutoMLTask
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.datasets import Datasets
@@ -75,21 +78,23 @@ class Services:
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
         )
+        automl: dict[str, Any] = {
+            "store": store,
+            "training": self._training,
+            "objects": objects,
+            "project_number": project_number,
+            "bucket": bucket,
+            "seconds": options.automl_seconds,
+            "models": options.automl_models,
+        }
         self._training_pipelines = TrainingPipelines(
             store=store,
             datasets=datasets,
             models=models,
             tasks={
                 f"{DEFINITIONS}custom_task_1.0.0.yaml": CustomTask(self._custom_jobs, objects),
-                f"{DEFINITIONS}automl_tabular_1.0.0.yaml": AutoMLTabularTask(
-                    store=store,
-                    training=self._training,
-                    objects=objects,
-                    project_number=project_number,
-                    bucket=bucket,
-                    seconds=options.automl_seconds,
-                    models=options.automl_models,
-                ),
+                f"{DEFINITIONS}automl_tabular_1.0.0.yaml": AutoMLTask(AutoMLTabular(), **automl),
+                f"{DEFINITIONS}automl_image_classification_1.0.0.yaml": AutoMLTask(AutoMLImages(), **automl),
             },
             operations=operations,
             project=named,

@@ -9,7 +9,7 @@ IMAGE = "python:3.11-slim"
 PROGRAM = "program.zip"
 CONFIG = "config.json"
 _PACKAGE = Path(__file__).with_name("automl")
-_SERVING = ("google-cloud-storage~=3.0", "lightgbm~=4.7", "numpy~=2.2")
+_SERVING = ("google-cloud-storage~=3.0", "lightgbm~=4.7", "numpy~=2.2", "pillow>=11")
 _TRAINING = (*_SERVING, "optuna~=5.0", "scikit-learn~=1.9")
 _DATE = (2026, 1, 1, 0, 0, 0)  # the same archive of the same code
 # Fetches a folder of Cloud Storage, and runs the program that is in it.
@@ -35,9 +35,13 @@ def archive() -> bytes:
     return content.getvalue()
 
 
-def training_command() -> list[str]:
-    """Trains as the folder that AUTOML_FOLDER names says; writes to AIP_MODEL_DIR."""
-    return _command(_TRAINING, "train", "AUTOML_FOLDER")
+def training_command(module: str) -> list[str]:
+    """Trains as the folder that AUTOML_FOLDER names says; writes to AIP_MODEL_DIR.
+
+    Args:
+        module: Of the package: "train" for tables, "train_images" for images.
+    """
+    return _command(_TRAINING, module, "AUTOML_FOLDER")
 
 
 def serving_command() -> list[str]:

@@ -35,7 +35,7 @@ def loss_of(objective: str, *, recall: float = 0.0, precision: float = 0.0) -> L
         return 1 - float(recalls[precisions >= precision].max(initial=0))
 
     return {
-        "minimize-log-loss": _log_loss,
+        "minimize-log-loss": log_loss,
         "maximize-au-roc": lambda t, p, w: 1 - float(metrics.roc_auc_score(t, p[:, 1], sample_weight=w)),
         "maximize-au-prc": lambda t, p, w: (
             1 - float(metrics.average_precision_score(t, p[:, 1], sample_weight=w))
@@ -63,7 +63,7 @@ def classification(truth: np.ndarray, found: np.ndarray, labels: Sequence[str]) 
     return {
         "auPrc": float(metrics.average_precision_score(each, scores)),
         "auRoc": float(metrics.roc_auc_score(each, scores)),
-        "logLoss": _log_loss(truth, found, np.ones(len(truth))),
+        "logLoss": log_loss(truth, found, np.ones(len(truth))),
         "confidenceMetrics": [
             _at_threshold(float(threshold), each, scores, top, chosen == truth) for threshold in _THRESHOLDS
         ],
@@ -126,7 +126,8 @@ def _ratio(part: float, whole: float, otherwise: float) -> float:
     return part / whole if whole else otherwise
 
 
-def _log_loss(truth: np.ndarray, found: np.ndarray, weight: np.ndarray) -> float:
+def log_loss(truth: np.ndarray, found: np.ndarray, weight: np.ndarray) -> float:
+    """Mean negative logarithm of the probability of the right class."""
     right = np.clip(found[np.arange(len(truth)), truth.astype(int)], _LEAST, 1)
     return float(np.average(-np.log(right), weights=weight))
 

@@ -9,12 +9,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from .model import Ensemble
+
+def loaded(folder: Path) -> Any:
+    """The model of a directory: of a table or of images, with `predictions`."""
+    if (folder / "images.npz").exists():
+        from .images import ImageModel
+
+        return ImageModel.load(folder)
+    from .model import Ensemble
+
+    return Ensemble.load(folder)
 
 
 def main(folder: Path) -> None:
     """Serves the model in a folder until the process is ended."""
-    model = Ensemble.load(folder)
+    model = loaded(folder)
     health = os.environ.get("AIP_HEALTH_ROUTE", "/health")
     predict = os.environ.get("AIP_PREDICT_ROUTE", "/predict")
 
@@ -36,7 +45,10 @@ def main(folder: Path) -> None:
             except (ValueError, KeyError, TypeError):
                 self._answer(400, {"error": 'expected {"instances": [{COLUMN: VALUE, …}, …]}'})
                 return
-            self._answer(200, {"predictions": model.predictions(instances)})
+            try:
+                self._answer(200, {"predictions": model.predictions(instances)})
+            except ValueError as error:
+                self._answer(400, {"error": str(error)})
 
         def _answer(self, status: int, value: dict[str, Any]) -> None:
             content = json.dumps(value).encode()

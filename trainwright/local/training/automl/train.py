@@ -91,15 +91,26 @@ def main(folder: Path) -> None:
         ensemble, evaluation = train(config, sets, started)
     except DataError as error:
         raise SystemExit(str(error)) from None
-    output = Path(tempfile.mkdtemp())
-    ensemble.save(output)
-    (output / "evaluation.json").write_text(json.dumps(evaluation))
-    shutil.copy(folder / "program.zip", output)
-    target = os.environ["AIP_MODEL_DIR"].removeprefix("gs://")
-    bucket, _, prefix = target.partition("/")
-    for file in sorted(output.iterdir()):
-        client.bucket(bucket).blob(prefix + file.name).upload_from_filename(str(file))
-    shutil.rmtree(output)
+    written(client, folder, ensemble, evaluation)
+
+
+def written(client: Any, folder: Path, model: Any, evaluation: dict[str, Any]) -> None:
+    """Writes the model directory.
+
+    Args:
+        client: Of Cloud Storage.
+        folder: Has the program, which goes into the directory to serve the model.
+        model: What has `save`.
+        evaluation: Metrics.
+    """
+    bucket, _, prefix = os.environ["AIP_MODEL_DIR"].removeprefix("gs://").partition("/")
+    with tempfile.TemporaryDirectory() as made:
+        output = Path(made)
+        model.save(output)
+        (output / "evaluation.json").write_text(json.dumps(evaluation))
+        shutil.copy(folder / "program.zip", output)
+        for file in sorted(output.iterdir()):
+            client.bucket(bucket).blob(prefix + file.name).upload_from_filename(str(file))
 
 
 def train(config: Config, sets: dict[str, _Rows], started: float) -> tuple[Ensemble, dict[str, Any]]:
@@ -136,7 +147,7 @@ def train(config: Config, sets: dict[str, _Rows], started: float) -> tuple[Ensem
     seconds = config.seconds * (1 - _EVALUATION_SHARE)
     budget = Budget(None if config.models else started + seconds, config.models, config.stops_early)
     loss = metrics.loss_of(config.objective, recall=config.recall, precision=config.precision)
-    members, weights, found = search(data, loss, _tree_objective(config, classes), budget, config.seed, _say)
+    members, weights, found = search(data, loss, _tree_objective(config, classes), budget, config.seed, say)
     off = truth[data.judged] - found if not classes else np.zeros(2)
     spread = (float(np.quantile(off, 0.025)), float(np.quantile(off, 0.975)))
     ensemble = Ensemble(config.target, classes, is_logarithmic, features, members, weights, spread)
@@ -248,5 +259,6 @@ def _weight(text: str, config: Config, where: str) -> float:
     return value
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Writes a line to the log of the training."""
     sys.stdout.write(f"{line}\n")
