@@ -8,14 +8,14 @@ import pytest
 from examples.data import example_table
 from trainwright.local.training.automl.features import Features
 from trainwright.local.training.automl.model import Ensemble
-from trainwright.local.training.automl.train import Config, DataError, _Rows, train
+from trainwright.local.training.automl.train import Config, DataError, Rows, train
 from trainwright.local.training.splits import SETS, set_of_share, share_of
 
 
 def rows_of(columns, target):
     """The sets of a table, split as local Vertex splits by default."""
     names = list(columns)
-    sets = {name: _Rows({column: [] for column in names}, [], np.array([])) for name in SETS}
+    sets = {name: Rows({column: [] for column in names}, [], np.array([])) for name in SETS}
     for row in zip(*columns.values(), strict=True):
         rows = sets[set_of_share(share_of(row), (0.8, 0.1, 0.1))]
         for column, value in zip(names, row, strict=True):

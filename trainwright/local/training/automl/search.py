@@ -22,6 +22,7 @@ from .model import Lines, Trees, finished
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+_WORKERS = os.cpu_count() or 1
 _MOST_ROUNDS = 2000
 _PATIENCE_ROUNDS = 50
 _PATIENCE_TRIALS = 30
@@ -118,7 +119,7 @@ def search(
     """
     truth = data.truth if not data.is_logarithmic else np.expm1(data.truth)
     judge = _judge(loss, truth[data.judged], data.weight[data.judged])
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(_WORKERS) as pool:
         candidates = [_lines(data, judge, pool)]
         report(f"linear: loss {candidates[0].loss:.5f}")
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -127,7 +128,6 @@ def search(
         for number in range(budget.models or 10**9):
             trial = study.ask()
             try:
-                # The first is fitted even if there is no time for it: there must be a model.
                 candidate = _trees(data, judge, objective, _suggested(trial), seed, pool, budget, number == 0)
             except _OutOfTime:
                 break
@@ -164,8 +164,16 @@ def _trees(
     seed: int,
     pool: ThreadPoolExecutor,
     budget: Budget,
-    must_end: bool,
+    is_first: bool,
 ) -> _Candidate:
+    """Trees with these parameters, a model each fold.
+
+    There must be a model even if the time is short: the first trial's folds share what there is, and end
+    with the rounds that they have had; a later trial that is out of time is none.
+
+    Raises:
+        _OutOfTime: The time ended before a later trial did.
+    """
     settings = {
         **parameters,
         "objective": objective,
@@ -179,11 +187,19 @@ def _trees(
     if objective == "multiclass":
         settings["num_class"] = data.class_count
 
-    def stop(environment: Any) -> None:
-        if budget.is_over and not must_end:
-            raise _OutOfTime
+    begun, waves = time.monotonic(), -(-len(data.folds) // _WORKERS)
 
-    def fit(fold: tuple[np.ndarray, np.ndarray]) -> lightgbm.Booster:
+    def fit(number: int, fold: tuple[np.ndarray, np.ndarray]) -> lightgbm.Booster:
+        share = (number // _WORKERS + 1) / waves
+        limit = begun + max(0.0, (budget.deadline or begun) - begun) * share
+
+        def stop(environment: Any) -> None:
+            if is_first and budget.deadline is not None and time.monotonic() > limit:
+                found = environment.evaluation_result_list
+                raise lightgbm.callback.EarlyStopException(environment.iteration, found)
+            if not is_first and budget.is_over:
+                raise _OutOfTime
+
         train, valid = (
             lightgbm.Dataset(
                 data.trees[rows],
@@ -204,7 +220,7 @@ def _trees(
             callbacks=[lightgbm.early_stopping(_PATIENCE_ROUNDS, verbose=False), stop],
         )
 
-    boosters = list(pool.map(fit, data.folds))
+    boosters = list(pool.map(fit, range(len(data.folds)), data.folds))
     raw = np.concatenate(
         [
             Trees([booster]).raw(data.trees[rows], data.lines[rows])

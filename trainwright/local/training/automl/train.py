@@ -71,7 +71,7 @@ class Config:
 
 
 @dataclass
-class _Rows:
+class Rows:
     """The rows of a set: values by column, what is to be predicted, and weights."""
 
     table: dict[str, list[str]]
@@ -113,7 +113,7 @@ def written(client: Any, folder: Path, model: Any, evaluation: dict[str, Any]) -
             client.bucket(bucket).blob(prefix + file.name).upload_from_filename(str(file))
 
 
-def train(config: Config, sets: dict[str, _Rows], started: float) -> tuple[Ensemble, dict[str, Any]]:
+def train(config: Config, sets: dict[str, Rows], started: float) -> tuple[Ensemble, dict[str, Any]]:
     """The ensemble, and its metrics on the test set (empty without one).
 
     Args:
@@ -154,7 +154,7 @@ def train(config: Config, sets: dict[str, _Rows], started: float) -> tuple[Ensem
     return ensemble, _evaluated(config, ensemble, sets["test"])
 
 
-def _evaluated(config: Config, ensemble: Ensemble, rows: _Rows) -> dict[str, Any]:
+def _evaluated(config: Config, ensemble: Ensemble, rows: Rows) -> dict[str, Any]:
     if not rows.target:
         return {}
     found = ensemble.predict(rows.table)
@@ -170,7 +170,7 @@ def _tree_objective(config: Config, classes: Sequence[str]) -> str:
     return "regression_l1" if config.objective == "minimize-mae" else "regression"
 
 
-def _classes(config: Config, sets: dict[str, _Rows]) -> list[str]:
+def _classes(config: Config, sets: dict[str, Rows]) -> list[str]:
     found = sorted({value for name in ("training", "validation") for value in sets[name].target})
     if not 2 <= len(found) <= _MOST_CLASSES:
         raise DataError(
@@ -190,7 +190,7 @@ def _classes(config: Config, sets: dict[str, _Rows]) -> list[str]:
 
 
 def _joined(
-    config: Config, sets: dict[str, _Rows], classes: Sequence[str]
+    config: Config, sets: dict[str, Rows], classes: Sequence[str]
 ) -> tuple[Columns, np.ndarray, np.ndarray]:
     """The rows of training and validation, one after the other."""
     parts = [sets["training"], sets["validation"]]
@@ -202,7 +202,7 @@ def _joined(
     return table, truth, np.concatenate([rows.weight for rows in parts])
 
 
-def _numbers(config: Config, rows: _Rows, name: str, classes: Sequence[str]) -> np.ndarray:
+def _numbers(config: Config, rows: Rows, name: str, classes: Sequence[str]) -> np.ndarray:
     """What is to be predicted, as class numbers or values."""
     if classes:
         codes = {label: number for number, label in enumerate(classes)}
@@ -234,7 +234,7 @@ def _folds(
     return list(folds(_FOLDS, shuffle=True, random_state=config.seed).split(rows, truth))
 
 
-def _read(client: Any, config: Config, name: str) -> _Rows:
+def _read(client: Any, config: Config, name: str) -> Rows:
     bucket, _, prefix = config.data.removeprefix("gs://").partition("/")
     table: dict[str, list[str]] = {column: [] for column in config.columns}
     target: list[str] = []
@@ -249,7 +249,7 @@ def _read(client: Any, config: Config, name: str) -> _Rows:
             weight.append(_weight(row[config.weight], config, where) if config.weight else 1.0)
             for column, values in table.items():
                 values.append(row[column])
-    return _Rows(table, target, np.array(weight))
+    return Rows(table, target, np.array(weight))
 
 
 def _weight(text: str, config: Config, where: str) -> float:
