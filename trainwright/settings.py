@@ -20,6 +20,7 @@ and a rehearsal of what happens to spot jobs by how often their machines are tak
 
     [local]
     preempt_every = 60
+    automl_seconds = 300
 """
 
 import os

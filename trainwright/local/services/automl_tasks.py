@@ -85,8 +85,8 @@ class AutoMLTask:
 
     def check(self, pipeline: v1.TrainingPipeline, columns: list[str] | None) -> None:
         """As in `TrainingTask`."""
-        if not 0 < len(pipeline.model_to_upload.display_name) <= 128:
-            raise ValueError("model_to_upload.display_name: expected 1 to 128 characters")
+        if "model_to_upload" not in pipeline:
+            raise ValueError("model_to_upload: empty; expected at least a display_name")
         self._kind.check(_inputs(pipeline), columns)
         self._training.check(self._spec(pipeline))
 

@@ -26,6 +26,7 @@ class Interrupted:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._started = time.time()
+        self._runs: dict[str, float] | None = None
         self._seen: set[str] = set()
         self._given: set[str] = set()
         self._lock = threading.Lock()
@@ -45,10 +46,10 @@ class Interrupted:
             pipeline: What is asked for now.
             pipelines: Those that there are.
         """
-        since = self._oldest_interrupted_run()
-        if since is None:
-            return None
         with self._lock:
+            since = self._oldest_interrupted_run()
+            if since is None:
+                return None
             for other in pipelines:
                 is_of_then = since <= other.create_time.timestamp() < self._started
                 is_free = other.name not in self._given and self._store.read(f"{other.name}/seen") is None
@@ -58,15 +59,18 @@ class Interrupted:
         return None
 
     def _oldest_interrupted_run(self) -> float | None:
-        """When the oldest run began that this process goes on with; None: there is none."""
-        begun = [
-            record.created
-            for record in self._store.list("run")
-            if record.created < self._started
-            and "/pipelineJobs/" in record.name
-            and not has_ended(record.json().get("state", ""))
-        ]
-        return min(begun, default=None)
+        """When the oldest run began that this process goes on with; None: there is none any more."""
+        if self._runs is None:
+            self._runs = {
+                record.name: record.created
+                for record in self._store.list("run")
+                if record.created < self._started and "/pipelineJobs/" in record.name
+            }
+        for name in list(self._runs):
+            record = self._store.read(name)
+            if record is None or has_ended(record.json().get("state", "")):
+                del self._runs[name]
+        return min(self._runs.values(), default=None)
 
 
 def _asked(pipeline: v1.TrainingPipeline) -> v1.TrainingPipeline:

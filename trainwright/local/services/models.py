@@ -65,6 +65,23 @@ class Models:
         answer = v1.UploadModelResponse(model=name, model_version_id=model.version_id)
         return self._operations.done(name, answer, v1.UploadModelOperationMetadata())
 
+    def check_names(self, model: v1.Model, *, parent: str, parent_model: str, model_id: str) -> None:
+        """Says what an upload would be refused for, as far as the names tell, before a model is trained.
+
+        Raises:
+            InvalidArgument: A name is not valid.
+            NotFound: `parent_model` does not exist.
+            AlreadyExists: There is a model of that `model_id`.
+        """
+        _check_display_name(model.display_name)
+        _check_aliases(model.version_aliases)
+        if parent_model:
+            self._all_versions(self._project.canonical(parent_model).partition("@")[0])
+        elif model_id:
+            name = f"{self._project.canonical(parent)}/models/{checked_id(model_id, 'model_id')}"
+            if self._all_versions(name, missing_ok=True):
+                raise AlreadyExists(f"Model {name!r} exists already: name it as parent_model")
+
     def trained_by(self, training_pipeline: str) -> v1.Model | None:
         """The version that a training pipeline has uploaded, or None."""
         location = training_pipeline.partition("/trainingPipelines/")[0]
@@ -154,8 +171,7 @@ class Models:
         return self._operations.done(model.name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
 
     def _check(self, model: v1.Model) -> None:
-        if not 0 < len(model.display_name) <= 128:
-            raise InvalidArgument(f"model.display_name {model.display_name!r}: expected 1 to 128 characters")
+        _check_display_name(model.display_name)
         if not model.container_spec.image_uri:
             raise InvalidArgument(
                 "model.container_spec.image_uri: empty; expected the image that serves the model"
@@ -194,6 +210,11 @@ class Models:
     def _presented(self, model: v1.Model) -> v1.Model:
         model.etag = etag(model)
         return model
+
+
+def _check_display_name(name: str) -> None:
+    if not 0 < len(name) <= 128:
+        raise InvalidArgument(f"model.display_name {name!r}: expected 1 to 128 characters")
 
 
 def _check_aliases(aliases: Iterable[str]) -> None:

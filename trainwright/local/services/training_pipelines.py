@@ -80,6 +80,7 @@ class TrainingPipelines:
         Raises:
             InvalidArgument: A field is not valid or cannot run here; nothing was created.
             NotFound: The Dataset or the parent model does not exist.
+            AlreadyExists: There is a model of that `model_id`.
             MethodNotImplemented: Local Vertex has no such training task.
         """
         pipeline = v1.TrainingPipeline(request.training_pipeline)
@@ -89,7 +90,13 @@ class TrainingPipelines:
         self._pipelines.begin(pipeline, request.parent)
         if pipeline.parent_model:
             pipeline.parent_model = self._project.canonical(pipeline.parent_model).partition("@")[0]
-            self._models.get_model(v1.GetModelRequest(name=pipeline.parent_model), context)
+        if "model_to_upload" in pipeline:
+            self._models.check_names(
+                pipeline.model_to_upload,
+                parent=request.parent,
+                parent_model=pipeline.parent_model,
+                model_id=pipeline.model_id,
+            )
         self._check_data(pipeline, task)
         if found := self._interrupted.lost(pipeline, self._pipelines.all(request.parent)):
             return self._presented(found)

@@ -46,11 +46,11 @@ class _Closing(Exception):
 
 @dataclass
 class _Run:
-    """A pipeline that has not ended. `lock` orders its state changes."""
+    """A pipeline that has not ended. `lock` orders the changes of its record, and what follows from them."""
 
     pipeline: v1.TrainingPipeline
     task: TrainingTask
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     changed: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     started: bool = False
@@ -245,10 +245,11 @@ class TrainingRuns:
     def _write(self, run: _Run, **changes: Any) -> None:
         """Changes fields of the pipeline's "run" record."""
         name, now = run.pipeline.name, time.time()
-        before = run_record(self._store, name)
-        record = {"startTime": None, "endTime": None, "error": None, **before, **changes}
-        if record["state"] == "PIPELINE_STATE_RUNNING" and not record["startTime"]:
-            record["startTime"] = now
-        if has_ended(record["state"]):
-            record["endTime"] = now
-        self._store.write(f"{name}/run", "run", json.dumps(record).encode())
+        with run.lock:
+            before = run_record(self._store, name)
+            record = {"startTime": None, "endTime": None, "error": None, **before, **changes}
+            if record["state"] == "PIPELINE_STATE_RUNNING" and not record["startTime"]:
+                record["startTime"] = now
+            if has_ended(record["state"]):
+                record["endTime"] = now
+            self._store.write(f"{name}/run", "run", json.dumps(record).encode())

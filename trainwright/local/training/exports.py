@@ -65,8 +65,8 @@ def export_table(objects: PlainObjects, table: Table, split: Split, directory: s
             if chosen := rule(row):
                 writers[chosen].writerow(row)
                 counts[chosen] += 1
-    if not counts["training"]:
-        raise DataError(f"{directory}: no row falls into the training set of the {split.kind} split")
+        if not counts["training"]:
+            raise DataError(f"{directory}: no row falls into the training set of the {split.kind} split")
     return Exported("csv", directory, counts)
 
 
@@ -94,6 +94,6 @@ def export_items(
             if chosen := rule(item):
                 written[chosen].write(json.dumps(item, ensure_ascii=False) + "\n")
                 counts[chosen] += 1
-    if not counts["training"]:
-        raise DataError(f"{directory}: no data item falls into the training set")
+        if not counts["training"]:
+            raise DataError(f"{directory}: no data item falls into the training set")
     return Exported("jsonl", directory, counts)
