@@ -1,4 +1,4 @@
-"""AutoML tabular as Google's unmodified SDK and pipeline components ask for it: a real training."""
+"""Datasets and AutoML as Google's unmodified SDK and pipeline components ask for them: real trainings."""
 
 import base64
 import json
@@ -15,7 +15,15 @@ from google_cloud_pipeline_components.v1.automl.training_job import (
     AutoMLImageTrainingJobRunOp,
     AutoMLTabularTrainingJobRunOp,
 )
-from google_cloud_pipeline_components.v1.dataset import ImageDatasetCreateOp, TabularDatasetCreateOp
+from google_cloud_pipeline_components.v1.dataset import (
+    ImageDatasetCreateOp,
+    ImageDatasetExportDataOp,
+    ImageDatasetImportDataOp,
+    TabularDatasetCreateOp,
+    TabularDatasetExportDataOp,
+    TimeSeriesDatasetCreateOp,
+    TimeSeriesDatasetExportDataOp,
+)
 from kfp import compiler, dsl
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -27,7 +35,8 @@ from trainwright.local.store import Store
 from trainwright.local.training.automl.serve import loaded
 from trainwright.local.training.automl_program import serving_command
 
-TABLE = "gs://trainwright-local/churn.csv"
+BUCKET = "gs://trainwright-local"
+TABLE = f"{BUCKET}/churn.csv"
 TABULAR, IMAGES = "automl-tabular-training-job", "automl-image-training-job"
 SCHEMA = (
     "gs://google-cloud-aiplatform/schema/dataset/ioformat/"
@@ -88,13 +97,17 @@ except RuntimeError:
 run.wait()
 outputs = {
     task.task_name: artifacts.artifacts[0].metadata["resourceName"]
-    for task in run.task_details for artifacts in task.outputs.values() if artifacts.artifacts
+    for task in run.task_details for artifacts in task.outputs.values()
+    if artifacts.artifacts and "resourceName" in artifacts.artifacts[0].metadata
 }
+labels = aiplatform.TabularDataset.list(filter='labels.vertex-ai-pipelines-run-billing-id:*')
 uris = {name: aiplatform.Model(value).uri for name, value in outputs.items() if "/models/" in value}
 show(
     labels=dict(model.labels), uri=model.uri, name=model.versioned_resource_name,
     trained=model.gca_resource.training_pipeline == job.resource_name,
     refused=refused, outputs=outputs, uris=uris,
+    states={task.state.name for task in run.task_details} == {"SUCCEEDED"}, labelled=len(labels),
+    images=[each.gca_resource.data_item_count for each in aiplatform.ImageDataset.list()],
     names=sorted(each.display_name for each in aiplatform.Model.list()),
 )
 """
@@ -119,9 +132,16 @@ def automl(table: str):
         validation_fraction_split=0.1,
         test_fraction_split=0.1,
     )
-    images = ImageDatasetCreateOp(
-        display_name="digits", gcs_source="gs://trainwright-local/digits.csv", import_schema_uri=SCHEMA
+    TabularDatasetExportDataOp(dataset=dataset.outputs["dataset"], output_dir=f"{BUCKET}/out/table")
+    series = TimeSeriesDatasetCreateOp(display_name="series", gcs_source=table)
+    TimeSeriesDatasetExportDataOp(dataset=series.outputs["dataset"], output_dir=f"{BUCKET}/out/series")
+    created = ImageDatasetCreateOp(
+        display_name="digits", gcs_source=f"{BUCKET}/digits-0.csv", import_schema_uri=SCHEMA
     )
+    images = ImageDatasetImportDataOp(
+        dataset=created.outputs["dataset"], gcs_source=f"{BUCKET}/digits-1.csv", import_schema_uri=SCHEMA
+    )
+    ImageDatasetExportDataOp(dataset=images.outputs["dataset"], output_dir=f"{BUCKET}/out/images")
     AutoMLImageTrainingJobRunOp(
         display_name="digits",
         project="any-project",
@@ -131,14 +151,15 @@ def automl(table: str):
 
 
 def put_digits(bucket):
-    """Real handwritten digits, 8 x 8, as PNG files and an import file."""
+    """Real handwritten digits, 8 x 8, as PNG files and two import files."""
     (bucket / "digits").mkdir()
     digits, lines = load_digits(), []
     for number in range(300):
         image = Image.fromarray((digits.images[number] * 15.9).astype("uint8"))
         image.save(bucket / "digits" / f"{number}.png")
-        lines.append(f"gs://trainwright-local/digits/{number}.png,{digits.target[number]}")
-    (bucket / "digits.csv").write_text("\n".join(lines))
+        lines.append(f"{BUCKET}/digits/{number}.png,{digits.target[number]}")
+    for half in range(2):
+        (bucket / f"digits-{half}.csv").write_text("\n".join(lines[half::2]))
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +215,17 @@ def test_a_model_is_trained_labelled_and_evaluated(shown, vertex):
     digits = next(each for name, each in found.items() if name.startswith(shown["outputs"][IMAGES]))
     rows = digits.metrics["confusionMatrix"]["rows"]
     assert sum(row[number] for number, row in enumerate(rows)) > 0.8 * sum(map(sum, rows)) > 15
+
+
+def test_the_ops_of_datasets_do_what_they_say(shown, vertex):
+    assert shown["states"] and shown["labelled"] == 1 and shown["images"] == [300]
+    bucket = vertex.state / "storage" / "trainwright-local"
+    for kind in ("table", "series"):
+        (file,) = (bucket / "out" / kind).rglob("*.csv")
+        assert file.read_text() == (bucket / "churn.csv").read_text()
+    (file,) = (bucket / "out" / "images").rglob("*.jsonl")
+    lines = [json.loads(line) for line in file.open()]
+    assert len(lines) == 300 and lines[0]["classificationAnnotation"]["displayName"] == "0"
 
 
 def test_what_cannot_be_trained_is_said_in_a_line(shown):

@@ -61,7 +61,7 @@ def test_two_classes_are_told_apart_the_same_way_every_time(credit, tmp_path):
     assert not [file for file in tmp_path.iterdir() if file.suffix not in (".json", ".txt")]
 
 
-def test_several_classes_and_every_objective_of_a_regression(credit):
+def test_several_classes_and_a_regression(credit):
     table = {**credit["training"].table, "Status": credit["training"].target}
     sets = rows_of(table, "Home")
     for rows in sets.values():
@@ -70,7 +70,7 @@ def test_several_classes_and_every_objective_of_a_regression(credit):
     assert len(found.classes) > 4
     assert np.allclose(found.predict(sets["test"].table).sum(axis=1), 1)
     assert metrics["logLoss"] < 1.2  # 1.5 of the classes' frequencies alone
-    for objective in ("minimize-rmse", "minimize-mae", "minimize-rmsle"):
+    for objective in ("minimize-mae", "minimize-rmsle"):
         sets = rows_of(table, "Price")
         asked = config(sets, "Price", kind="regression", objective=objective)
         _, metrics = train(asked, sets, 0.0)
