@@ -104,9 +104,9 @@ def _columns(inputs: dict[str, Any]) -> dict[str, str]:
 def _check_transformations(inputs: dict[str, Any], columns: list[str], where: str) -> None:
     for number, transformation in enumerate(inputs.get("transformations") or []):
         at = f"{where}.transformations[{number}]"
-        if not isinstance(transformation, dict) or len(transformation) != 1:
+        ((kind, options),) = transformation.items() if _is_one(transformation) else (("", None),)
+        if not isinstance(options, dict):
             raise ValueError(f"{at}: expected one of {', '.join(_KINDS)} with a columnName")
-        ((kind, options),) = transformation.items()
         if kind in _ARRAYS:
             raise ValueError(f"{at}: {kind} is for arrays, which a CSV file has none of")
         if kind not in _KINDS:
@@ -122,6 +122,10 @@ def _check_transformations(inputs: dict[str, Any], columns: list[str], where: st
             f"{where}.transformations: {count} columns with the target; expected {_LEAST_COLUMNS} to"
             f" {_MOST_COLUMNS:,}"
         )
+
+
+def _is_one(transformation: Any) -> bool:
+    return isinstance(transformation, dict) and len(transformation) == 1
 
 
 def _no_column(field: str, name: Any, columns: list[str]) -> str:

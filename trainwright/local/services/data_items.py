@@ -45,7 +45,7 @@ class DataItems:
 
     def add(
         self, dataset: str, items: Iterable[Item], config: v1.ImportDataConfig, form: ImportFormat
-    ) -> Any:
+    ) -> None:
         """Adds imported items, all in one step. An image that is there already keeps its item.
 
         Args:

@@ -115,11 +115,12 @@ class CustomTask:
     def start(self, pipeline: v1.TrainingPipeline, exported: Exported | None) -> None:
         """As in `TrainingTask`; the job is listed among the custom jobs."""
         spec = _custom_job_spec(pipeline)
+        variables = (exported.environment() if exported else {}).items()
         for pool in spec.worker_pool_specs:
-            # proto-plus: asking for the absent one of the two would make it.
-            container = pool.container_spec if "container_spec" in pool else pool.python_package_spec
-            for name, value in (exported.environment() if exported else {}).items():
-                container.env.append(v1.EnvVar(name=name, value=value))
+            for field in ("container_spec", "python_package_spec"):
+                if field in pool:
+                    container = getattr(pool, field)
+                    container.env.extend(v1.EnvVar(name=name, value=value) for name, value in variables)
         job = v1.CustomJob(
             name=self.job(pipeline),
             display_name=f"{pipeline.display_name}-custom-job",

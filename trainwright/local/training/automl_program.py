@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-IMAGE = "python:3.11-slim"
+IMAGE = "python:3.11"  # not the slim one, which lacks the libgomp that LightGBM is linked to
 PROGRAM = "program.zip"
 CONFIG = "config.json"
 _PACKAGE = Path(__file__).with_name("automl")
