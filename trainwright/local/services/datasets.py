@@ -48,6 +48,7 @@ class Datasets:
         self._objects = objects
         self._operations = operations
         self._project = project
+        self._lock = threading.Lock()  # held by whoever reads a Dataset to write it
         self._items = DataItems(store, objects)
         self._exports = DatasetExports(store, objects, self._items)
         self._datasets: Resources[v1.Dataset] = Resources(store, "dataset", v1.Dataset, self._presented)
@@ -92,25 +93,26 @@ class Datasets:
             Aborted: The etag is that of an earlier state.
         """
         name = self._project.canonical(request.dataset.name)
-        seen = self._datasets.get(name)
-        if request.dataset.etag and request.dataset.etag != seen.etag:
-            raise Aborted(
-                f"dataset.etag {request.dataset.etag!r}: {name} has changed; its etag is {seen.etag}"
-            )
-        dataset = self._stored(name)
-        system = {key: text for key, text in dataset.labels.items() if "/" in key}
-        change(dataset, request.dataset, request.update_mask.paths, _MUTABLE)
-        _check_display_name(dataset.display_name)
-        dataset.labels = {**dataset.labels, **system}
-        dataset.update_time = timestamp(time.time())
-        self._datasets.save(name, dataset)
+        with self._lock:
+            seen = self._datasets.get(name)
+            if request.dataset.etag and request.dataset.etag != seen.etag:
+                raise Aborted(
+                    f"dataset.etag {request.dataset.etag!r}: {name} has changed; its etag is {seen.etag}"
+                )
+            dataset = self._stored(name)
+            system = {key: text for key, text in dataset.labels.items() if "/" in key}
+            change(dataset, request.dataset, request.update_mask.paths, _MUTABLE)
+            _check_display_name(dataset.display_name)
+            dataset.labels = {**dataset.labels, **system}
+            dataset.update_time = timestamp(time.time())
+            self._datasets.save(name, dataset)
         return self._datasets.get(name)
 
     def delete_dataset(self, request: v1.DeleteDatasetRequest, context: Any) -> Operation:
         """Removes a Dataset with its items and versions; files on Cloud Storage stay."""
         name = self._project.canonical(request.name)
         self._datasets.get(name)
-        for kind in ("annotation", "dataItem", "annotationSpec", "datasetVersion"):
+        for kind in ("annotation", "dataItem", "annotationSpec", "importFormat", "datasetVersion"):
             for each in self._store.names(kind, f"{name}/"):
                 self._store.delete(each)
         self._store.delete(name)
@@ -256,9 +258,10 @@ class Datasets:
                     yield item
 
         self._items.add(name, items(), config, form)
-        dataset = self._stored(name)
-        dataset.update_time = timestamp(time.time())
-        self._datasets.save(name, dataset)
+        with self._lock:
+            dataset = self._stored(name)
+            dataset.update_time = timestamp(time.time())
+            self._datasets.save(name, dataset)
         self._exports.note_format(name, form)
 
     def _export(self, asked: bytes, cancelled: threading.Event) -> v1.ExportDataResponse:
