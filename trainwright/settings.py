@@ -20,6 +20,10 @@ and a rehearsal of what happens to spot jobs by how often their machines are tak
 
     [local]
     preempt_every = 60
+
+How long an AutoML training may take here, however large the budget that Vertex AI would be asked for:
+
+    [local]
     automl_seconds = 300
 """
 
