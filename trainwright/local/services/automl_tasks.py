@@ -160,7 +160,8 @@ class AutoMLTask:
             "command": training_command(self._kind.module),
             "env": [{"name": "AUTOML_FOLDER", "value": f"{base}/program"}],
         }
-        pool = {"replicaCount": "1", "machineSpec": {}, "containerSpec": container}
+        machine = {"machineType": "e2-standard-4"}  # there must be one; here it is this machine
+        pool = {"replicaCount": "1", "machineSpec": machine, "containerSpec": container}
         return {"workerPoolSpecs": [pool], "baseOutputDirectory": {"outputUriPrefix": base}}
 
     def _config(self, pipeline: v1.TrainingPipeline, exported: Exported) -> dict[str, Any]:
