@@ -30,6 +30,11 @@ Notification e-mails are written to `outbox` in the state folder, and sent when 
     sender = "ml@acme.example"
     username = "ml"
     password_file = "~/.smtp-password"
+
+How long an AutoML training may take here, however large the budget that Vertex AI would be asked for:
+
+    [local]
+    automl_seconds = 300
 """
 
 import os
@@ -135,6 +140,10 @@ class Local(BaseModel):
     """Seconds after which every custom job with strategy SPOT is preempted, again and again."""
     smtp: Smtp | None = None
     """The server that notification e-mails are sent through."""
+    automl_seconds: float = Field(default=60.0, gt=0, le=86_400, strict=False)
+    """Most wall-clock seconds of an AutoML training, however large the budget that is asked for."""
+    automl_models: int = Field(default=0, ge=0, le=10_000)
+    """How many models an AutoML training tries in place of seconds: the same data give the same model."""
 
 
 def state_folder() -> Path:

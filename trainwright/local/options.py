@@ -16,9 +16,14 @@ class Options:
         preempt_every: Seconds after which every spot job is preempted, again and again; None for never.
         smtp: The server that notifications are sent through, as `execution.mail.Mailer` takes it; None keeps
             them in the folder `outbox` of the state folder.
+        automl_seconds: Most wall-clock seconds of an AutoML training, however large its budget; above 0.
+        automl_models: How many models an AutoML training tries, in place of seconds: the same data then give
+            the same model. 0: as many as there is time for.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "process"
     preempt_every: float | None = None
     smtp: Mapping[str, Any] | None = None
+    automl_seconds: float = 60.0
+    automl_models: int = 0

@@ -45,7 +45,9 @@ def reference() -> str:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         store = Store(state / "store.sqlite")
-        services = Services(store=store, state=state, project="p", project_number="1", client_environment={})
+        services = Services(
+            store=store, state=state, project="p", project_number="1", client_environment={}, bucket="b"
+        )
         served = dict(services.by_name)
         services.close()
         store.close()

@@ -128,6 +128,7 @@ class LocalVertex:
             project=PROJECT_ID,
             project_number=PROJECT_NUMBER,
             client_environment=self._environment,
+            bucket=BUCKET,
             options=self._options,
             clock=self._clock,
         )

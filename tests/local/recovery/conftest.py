@@ -57,8 +57,9 @@ class Vertex:
         self._log = (folder / "server.log").open("w+")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self, *, wait: bool = True, **options: Any) -> None:
         command = [sys.executable, "-m", "trainwright.local.server", "--state", str(self.state)]
+        command += ["--options", json.dumps(options)]
         if self._megabytes:
             self.state.mkdir(exist_ok=True)
             mount = f'mount -t tmpfs -o size={self._megabytes}m,mode=700 tmpfs "$0"; exec "$@"'
@@ -112,6 +113,11 @@ class Vertex:
             done = subprocess.run([*self._inside(), *command], check=True, capture_output=True)
             return json.loads(done.stdout)
         return _rows(self.state / "store.sqlite", query, *values)
+
+    def write(self, name: str, payload: str) -> None:
+        """Changes a record while nothing serves the folder: as if it had been killed before a later write."""
+        with contextlib.closing(sqlite3.connect(self.state / "store.sqlite")) as connection, connection:
+            connection.execute("UPDATE records SET payload = ? WHERE name = ?", (payload.encode(), name))
 
     def records(self, kind: str, part: str = "") -> dict[str, str]:
         """Payloads of the store by name."""

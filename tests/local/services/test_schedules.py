@@ -118,6 +118,7 @@ class Vertex:
             project="trainwright-local",
             project_number="100000000001",
             client_environment={},
+            bucket="trainwright-local",
             clock=clock,
         )
         self.api = self.services.by_name["ScheduleService"]

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trainwright.local.engine import Engine
 from trainwright.local.execution import Executor
 from trainwright.local.options import Options
+from trainwright.local.services.automl_images import AutoMLImages
+from trainwright.local.services.automl_tabular import AutoMLTabular
+from trainwright.local.services.automl_tasks import AutoMLTask
 from trainwright.local.services.batch_prediction_jobs import BatchPredictionJobs
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.datasets import Datasets
 from trainwright.local.services.endpoints import Endpoints
 from trainwright.local.services.hyperparameter_tuning_jobs import HyperparameterTuningJobs
 from trainwright.local.services.metadata import Metadata
@@ -26,7 +31,10 @@ from trainwright.local.services.rehearsal import Rehearsal
 from trainwright.local.services.scheduler import Clock, SystemClock
 from trainwright.local.services.schedules import Schedules
 from trainwright.local.services.tensorboards import Tensorboards
+from trainwright.local.services.training_pipelines import TrainingPipelines
+from trainwright.local.services.training_tasks import DEFINITIONS, CustomTask
 from trainwright.local.serving import BatchPredictions, Deployments
+from trainwright.local.storage import PlainObjects
 from trainwright.local.store import Store
 from trainwright.local.training import CustomJobs as Training
 from trainwright.local.training import HyperparameterTuningJobs as Tuning
@@ -41,6 +49,7 @@ class Services:
         project: Id of the project.
         project_number: Number of the project, which stands in resource names.
         client_environment: Variables for the processes of tasks and replicas; may be filled until `resume`.
+        bucket: Where what Vertex AI keeps in storage of its own is kept.
         options: What the user chose; the defaults when absent.
         clock: What schedules go by; the computer's when absent.
     """
@@ -53,6 +62,7 @@ class Services:
         project: str,
         project_number: str,
         client_environment: Mapping[str, str],
+        bucket: str,
         options: Options | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -73,11 +83,35 @@ class Services:
         self._engine = Engine(store=store, executor=self._executor, state=state, smtp=options.smtp)
         named = Project(project, project_number)
         self._operations = operations = Operations(store, named)
+        objects = PlainObjects(state / "storage")
+        datasets = Datasets(store=store, objects=objects, operations=operations, project=named)
+        models = Models(store=store, operations=operations, project=named)
         self._custom_jobs = CustomJobs(
             store=store, training=self._training, operations=operations, project=named
         )
         self._tuning_jobs = HyperparameterTuningJobs(
             store=store, training=self._tuning, operations=operations, project=named
+        )
+        automl: dict[str, Any] = {
+            "store": store,
+            "training": self._training,
+            "objects": objects,
+            "project_number": project_number,
+            "bucket": bucket,
+            "seconds": options.automl_seconds,
+            "models": options.automl_models,
+        }
+        self._training_pipelines = TrainingPipelines(
+            store=store,
+            datasets=datasets,
+            models=models,
+            tasks={
+                f"{DEFINITIONS}custom_task_1.0.0.yaml": CustomTask(self._custom_jobs, objects),
+                f"{DEFINITIONS}automl_tabular_1.0.0.yaml": AutoMLTask(AutoMLTabular(), **automl),
+                f"{DEFINITIONS}automl_image_classification_1.0.0.yaml": AutoMLTask(AutoMLImages(), **automl),
+            },
+            operations=operations,
+            project=named,
         )
         runs = PipelineRuns(store)
         lineage = Lineage(store, runs)
@@ -91,7 +125,6 @@ class Services:
             project=named,
             clock=clock or SystemClock(),
         )
-        models = Models(store=store, operations=operations, project=named)
         endpoints = Endpoints(
             store=store, deployments=self._deployments, models=models, operations=operations, project=named
         )
@@ -102,8 +135,9 @@ class Services:
         self.by_name: dict[str, object] = {
             "EndpointService": endpoints,
             "JobService": Combined(self._custom_jobs, self._tuning_jobs, self._batch_prediction_jobs),
-            "PipelineService": self._pipeline_jobs,
+            "PipelineService": Combined(self._pipeline_jobs, self._training_pipelines),
             "ScheduleService": self._schedules,
+            "DatasetService": datasets,
             "MetadataService": Metadata(
                 store=store, operations=operations, project=named, runs=runs, lineage=lineage
             ),
@@ -126,6 +160,7 @@ class Services:
         self._custom_jobs.resume()
         self._tuning_jobs.resume()
         self._batch_prediction_jobs.resume()
+        self._training_pipelines.resume()
         self._pipeline_jobs.resume()
         self._schedules.start()
 
@@ -136,6 +171,7 @@ class Services:
         self._operations.close()
         self._batch.close()
         self._deployments.close()
+        self._training_pipelines.close()
         self._engine.close()
         self._tuning.close()
         self._training.close()

@@ -1,8 +1,9 @@
 """`google.cloud.aiplatform.v1.JobService`, the part for custom jobs."""
 
+import contextlib
 from typing import Any
 
-from google.api_core.exceptions import InvalidArgument
+from google.api_core.exceptions import AlreadyExists, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2, json_format
 
@@ -53,6 +54,20 @@ class CustomJobs:
         self._jobs.record(job)
         self._start(job)
         return self._jobs.presented(job)
+
+    def check(self, spec: v1.CustomJobSpec) -> None:
+        """Says what can be known of a job's spec before the job is created.
+
+        Raises:
+            ValueError: It is not valid or cannot run here; one line that names the field.
+        """
+        self._training.check(json_format.MessageToDict(v1.CustomJobSpec.pb(spec)))
+
+    def start_named(self, job: v1.CustomJob) -> None:
+        """Records and starts a job, checked, under the name that it has; one that is there goes on."""
+        with contextlib.suppress(AlreadyExists):
+            self._jobs.record(job)
+        self._start(job)
 
     def get_custom_job(self, request: v1.GetCustomJobRequest, context: Any) -> v1.CustomJob:
         """The job with its state and error."""

@@ -105,6 +105,8 @@ def _required(node: Any, function: str) -> Iterable[str]:
 def _parsed(text: str) -> Any:
     from lark.exceptions import LarkError
 
+    # System labels are documented without quotes, which AIP-160 wants around a name with "." or "/" in it.
+    text = re.sub(r"labels\.(aiplatform\.googleapis\.com/\w+)", r'labels."\1"', text)
     try:
         return _parser().parse(text).children[0]
     except LarkError:

@@ -91,6 +91,29 @@ class Models:
         model.version_aliases = list(dict.fromkeys(aliases))
         self._save([*self._without(known, model.version_aliases), model])
 
+    def check_names(self, model: v1.Model, *, parent: str, parent_model: str, model_id: str) -> None:
+        """Says what an upload would be refused for, as far as the names tell, before a model is trained.
+
+        Raises:
+            InvalidArgument: A name is not valid.
+            NotFound: `parent_model` does not exist.
+            AlreadyExists: There is a model of that `model_id`.
+        """
+        _check_display_name(model.display_name)
+        _check_aliases(model.version_aliases)
+        if parent_model:
+            self._all_versions(self._project.canonical(parent_model).partition("@")[0])
+        elif model_id:
+            name = f"{self._project.canonical(parent)}/models/{checked_id(model_id, 'model_id')}"
+            if self._all_versions(name, missing_ok=True):
+                raise AlreadyExists(f"Model {name!r} exists already: name it as parent_model")
+
+    def trained_by(self, training_pipeline: str) -> v1.Model | None:
+        """The version that a training pipeline has uploaded, or None."""
+        location = training_pipeline.partition("/trainingPipelines/")[0]
+        versions = self._versions.all(f"{location}/models/")
+        return next((each for each in versions if each.training_pipeline == training_pipeline), None)
+
     def get_model(self, request: v1.GetModelRequest, context: Any) -> v1.Model:
         """The version that `name@VERSION` or `name@ALIAS` means; of a bare name, the default one."""
         return self._presented(self.resolve(request.name), deployed_models(self._store))
@@ -152,7 +175,7 @@ class Models:
         for version in changed:
             for path in paths & _OF_MODEL if version is not model else paths:
                 setattr(version, path, getattr(request.model, path))
-            _check_display_name(version)
+            _check_display_name(version.display_name)
             version.update_time = timestamp(time.time())
         model.version_update_time = timestamp(time.time())
         self._save(changed)
@@ -207,7 +230,7 @@ class Models:
         return self._operations.done(model.name, empty_pb2.Empty(), v1.DeleteOperationMetadata())
 
     def _check(self, model: v1.Model) -> None:
-        _check_display_name(model)
+        _check_display_name(model.display_name)
         if not model.container_spec.image_uri:
             raise InvalidArgument(
                 "model.container_spec.image_uri: empty; expected the image that serves the model"
@@ -280,9 +303,9 @@ def _describe(model: v1.Model) -> None:
         model.supported_export_formats = [export(id="custom-trained", exportable_contents=contents)]
 
 
-def _check_display_name(model: v1.Model) -> None:
-    if not 0 < len(model.display_name) <= 128:
-        raise InvalidArgument(f"model.display_name {model.display_name!r}: expected 1 to 128 characters")
+def _check_display_name(name: str) -> None:
+    if not 0 < len(name) <= 128:
+        raise InvalidArgument(f"model.display_name {name!r}: expected 1 to 128 characters")
 
 
 def _check_aliases(aliases: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from trainwright.local.storage.app import storage_app
 from trainwright.local.storage.names import InvalidName
+from trainwright.local.storage.plain import PlainObjects
 from trainwright.local.storage.storage import Storage
 
-__all__ = ["InvalidName", "Storage", "storage_app"]
+__all__ = ["InvalidName", "PlainObjects", "Storage", "storage_app"]
