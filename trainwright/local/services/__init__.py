@@ -8,6 +8,7 @@ from trainwright.local.execution import Executor
 from trainwright.local.options import Options
 from trainwright.local.services.combined import Combined
 from trainwright.local.services.custom_jobs import CustomJobs
+from trainwright.local.services.locations import Locations
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
@@ -87,6 +88,7 @@ class Services:
             "ModelService": Models(store=store, operations=operations, project=named),
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
+            "Locations": Locations(named),
             "Projects": Projects(named),
             "Rehearsal": Rehearsal(store=store, training=self._training, project=named),
         }

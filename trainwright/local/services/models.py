@@ -16,7 +16,7 @@ from google.protobuf import empty_pb2
 from trainwright.local.services.filters import ordered, page
 from trainwright.local.services.names import Project, checked_id
 from trainwright.local.services.operations import Operations
-from trainwright.local.services.resources import Resources, etag, timestamp, view
+from trainwright.local.services.resources import Resources, check_etag, check_labels, etag, timestamp, view
 from trainwright.local.store import Store
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
@@ -98,11 +98,13 @@ class Models:
             InvalidArgument: A field of the mask cannot be changed.
         """
         model = self._resolve(request.model.name)
+        check_etag(request.model.etag, etag(model), model.name)
         for path in request.update_mask.paths:
             if path not in _MUTABLE:
                 allowed = ", ".join(sorted(_MUTABLE))
                 raise InvalidArgument(f"update_mask {path!r}: cannot be changed; can be changed: {allowed}")
             setattr(model, path, getattr(request.model, path))
+        self._check(model)
         model.update_time = model.version_update_time = timestamp(time.time())
         self._save([model])
         return self._presented(model)
@@ -156,6 +158,7 @@ class Models:
             )
         if model.artifact_uri and not model.artifact_uri.startswith("gs://"):
             raise InvalidArgument(f"model.artifact_uri {model.artifact_uri!r}: expected gs://BUCKET/…")
+        check_labels(model.labels, "model.labels")
         _check_aliases(model.version_aliases)
 
     def _all_versions(self, name: str, missing_ok: bool = False) -> list[v1.Model]:

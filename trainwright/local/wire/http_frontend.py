@@ -84,7 +84,7 @@ class HttpFrontend:
         try:
             self._account.check(headers.get("authorization"))
         except CredentialRefused as refusal:
-            raise exceptions.Unauthenticated(f"Request refused: {refusal}") from None
+            raise exceptions.Unauthenticated(f"Request refused: {refusal}", details=refusal.details) from None
         state = {**scope.get("state", {}), "authenticated": True}
         if _is_storage(host, path):
             await self._storage_app({**scope, "scheme": "https", "state": state}, receive, send)
