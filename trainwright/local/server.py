@@ -49,7 +49,8 @@ class LocalVertex:
 
     Args:
         state: The folder; made when absent, for its owner only.
-        port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = any free ones.
+        port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = those of the process
+            before this one if they are free, else any.
         options: What the user chose; the defaults when absent.
         resume: Whether to go on with what had not ended; False serves who only wants to look.
         clock: What schedules go by; the computer's when absent.
@@ -123,7 +124,7 @@ class LocalVertex:
         )
         self._closing.callback(bigquery.close)
         services = _LazyServices(lambda: self._make_services(store))
-        token = secrets.token_urlsafe(24)
+        token = _kept_token(self.state / "credentials" / "token")
         wire = Wire(
             state=self.state,
             services=services,
@@ -273,6 +274,17 @@ def _lock(file: TextIO, kind: int) -> bool:
             raise
         return False
     return True
+
+
+def _kept_token(path: Path) -> str:
+    """The secret of the state folder, made once: clients that run go on when the process is started again."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if found := path.read_text().strip():
+            return found
+    token = secrets.token_urlsafe(24)
+    _write_private(path, token)
+    return token
 
 
 def _reason(error: sqlite3.DatabaseError, state: Path) -> str:

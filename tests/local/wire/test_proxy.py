@@ -23,7 +23,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 _INDEX_HOST = "127.0.0.2"  # loopback, but no host of NO_PROXY
 
@@ -231,8 +236,16 @@ def test_nothing_secret_can_be_read_by_others_and_the_authoritys_key_is_not_on_d
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {
         "key.json": 0o600,
         "bundle.pem": 0o600,
+        "server.pem": 0o600,
+        "ports": 0o600,
     }
     assert "PRIVATE" not in (folder / "bundle.pem").read_text()
+    kept = (folder / "server.pem").read_bytes()
+    leaf, signer = x509.load_pem_x509_certificates(kept)
+    leaf.verify_directly_issued_by(signer)
+    assert kept.count(b"PRIVATE KEY-----\n") == 2  # one key, between its first and its last line
+    key = load_pem_private_key(kept, password=None)
+    assert key.public_key() == leaf.public_key() != signer.public_key()
 
 
 def _two_free_ports() -> int:
