@@ -1,9 +1,15 @@
 """What all of Google's APIs have: operations, locations, projects, credentials, errors that say why."""
 
+import json
+import os
+import time
+from pathlib import Path
+
 import grpc as grpc_library
 import pytest
 import requests
 from google.api_core import exceptions
+from google.auth import crypt, jwt
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import aiplatform_v1, resourcemanager_v3
 from google.iam.v1 import iam_policy_pb2
@@ -40,6 +46,7 @@ def test_operations_can_be_asked_for_later(call, parent, unique):
     assert waited.done
     listed = call.wait(client.list_operations({"name": name}))
     assert upload.operation.name in [each.name for each in listed.operations]
+    call.wait(client.cancel_operation({"name": upload.operation.name}))
     call.wait(client.delete_operation({"name": upload.operation.name}))
     with call.refuses("NOT_FOUND"):
         call.wait(client.get_operation({"name": upload.operation.name}))
@@ -76,6 +83,36 @@ def test_strangers_are_unauthenticated_by_rest(endpoint, parent, token):
         "googleapis.com"
     ]
     assert ("CREDENTIALS_MISSING" in answer.text) == (not token.startswith("Bearer"))
+
+
+@pytest.fixture(scope="module")
+def expired(location):
+    """A token that the right key has signed, for a time that is over."""
+    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    info = json.loads(Path(path).read_text()) if path else {}
+    if info.get("type") != "service_account":
+        pytest.skip("the credentials are no service account's key")
+    email, begun = info["client_email"], int(time.time()) - 7200
+    audience = f"https://{location}-aiplatform.googleapis.com/"
+    claims = {"iss": email, "sub": email, "aud": audience, "iat": begun, "exp": begun + 3600}
+    return jwt.encode(crypt.RSASigner.from_service_account_info(info), claims).decode()
+
+
+def test_an_expired_token_is_refused_everywhere(endpoint, parent, expired):
+    headers = {"authorization": f"Bearer {expired}"}
+    for url in (
+        f"https://{endpoint}/v1/{parent}/models",
+        f"https://{endpoint}/v1beta1/{parent}/models",
+        "https://storage.googleapis.com/storage/v1/b?project=x",
+        "https://cloudresourcemanager.googleapis.com/v3/projects/x",
+    ):
+        assert requests.get(url, headers=headers, timeout=30).status_code == 401, url
+    with grpc_library.secure_channel(endpoint, grpc_library.ssl_channel_credentials()) as channel:
+        ask = channel.unary_unary("/google.cloud.aiplatform.v1.ModelService/ListModels")
+        payload = aiplatform_v1.ListModelsRequest.serialize(aiplatform_v1.ListModelsRequest(parent=parent))
+        with pytest.raises(grpc_library.RpcError) as refused:
+            ask(payload, metadata=(("authorization", f"Bearer {expired}"),), timeout=30)
+        assert refused.value.code() is grpc_library.StatusCode.UNAUTHENTICATED
 
 
 def test_strangers_are_unauthenticated_by_grpc(endpoint, parent):

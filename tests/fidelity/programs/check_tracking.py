@@ -64,6 +64,88 @@ def test_tensorboards(call, parent, unique):
         call(TENSORBOARD, "get_tensorboard", name=made.name)
 
 
+def test_runs_and_time_series(call, parent, unique):
+    tensorboard = {"display_name": unique}
+    board = call.result(call(TENSORBOARD, "create_tensorboard", parent=parent, tensorboard=tensorboard)).name
+    experiment = call(
+        TENSORBOARD, "create_tensorboard_experiment", parent=board, tensorboard_experiment_id="one"
+    ).name
+    assert call(TENSORBOARD, "get_tensorboard_experiment", name=experiment).name == experiment
+    run = {"display_name": "first"}
+    run = call(
+        TENSORBOARD,
+        "create_tensorboard_run",
+        parent=experiment,
+        tensorboard_run=run,
+        tensorboard_run_id="first",
+    ).name
+    requests = [
+        {"parent": run, "tensorboard_time_series": {"display_name": name, "value_type": "SCALAR"}}
+        for name in ("loss", "auc")
+    ]
+    made = call(TENSORBOARD, "batch_create_tensorboard_time_series", parent=experiment, requests=requests)
+    loss, auc = (each.name for each in made.tensorboard_time_series)
+    series = {"tensorboard_time_series_id": loss.rpartition("/")[2], "value_type": "SCALAR"}
+    series["values"] = [{"step": step, "scalar": {"value": 1 / step}} for step in (1, 2, 4)]
+    call(TENSORBOARD, "write_tensorboard_run_data", tensorboard_run=run, time_series_data=[series])
+    read = call(TENSORBOARD, "read_tensorboard_time_series_data", tensorboard_time_series=loss)
+    assert [(each.step, each.scalar.value) for each in read.time_series_data.values] == [
+        (1, 1),
+        (2, 0.5),
+        (4, 0.25),
+    ]
+    listed = call(TENSORBOARD, "list_tensorboard_time_series", parent=run).tensorboard_time_series
+    assert {each.name for each in listed} == {loss, auc}
+    mask = {"paths": ["description"]}
+    changed = {"name": run, "description": "changed"}
+    call(TENSORBOARD, "update_tensorboard_run", tensorboard_run=changed, update_mask=mask)
+    assert call(TENSORBOARD, "get_tensorboard_run", name=run).description == "changed"
+    changed = {"name": loss, "description": "changed"}
+    call(TENSORBOARD, "update_tensorboard_time_series", tensorboard_time_series=changed, update_mask=mask)
+    for method, name in (
+        ("delete_tensorboard_time_series", auc),
+        ("delete_tensorboard_run", run),
+        ("delete_tensorboard_experiment", experiment),
+        ("delete_tensorboard", board),
+    ):
+        call.result(call(TENSORBOARD, method, name=name))
+        with call.refuses("NOT_FOUND"):
+            call.wait(call(TENSORBOARD, method, name=name))
+
+
+def test_lineage_of_a_context_and_purges(call, parent, unique):
+    store = f"{parent}/metadataStores/default"
+    suffix = f"{unique}-{call.transport[-4:]}"
+    nodes = {}
+    for create, schema in (
+        ("create_artifact", "Artifact"),
+        ("create_execution", "ContainerExecution"),
+        ("create_context", "Pipeline"),
+    ):
+        kind = create.partition("_")[2]
+        node = {"schema_title": f"system.{schema}", "display_name": suffix}
+        made = call(METADATA, create, **{"parent": store, kind: node, f"{kind}_id": f"{kind}-{suffix}"})
+        nodes[kind] = made.name
+    call(
+        METADATA,
+        "add_context_artifacts_and_executions",
+        context=nodes["context"],
+        artifacts=[nodes["artifact"]],
+        executions=[nodes["execution"]],
+    )
+    graph = call(METADATA, "query_context_lineage_subgraph", context=nodes["context"])
+    assert [each.name for each in graph.artifacts] == [nodes["artifact"]]
+    assert [each.name for each in graph.executions] == [nodes["execution"]]
+    call.result(call(METADATA, "delete_execution", name=nodes["execution"]))
+    text = f'display_name="{suffix}"'
+    for purge in ("purge_artifacts", "purge_contexts"):
+        assert call.result(call(METADATA, purge, parent=store, filter=text)).purge_count == 1
+        call.result(call(METADATA, purge, parent=store, filter=text, force=True))
+    for get in ("get_artifact", "get_execution", "get_context"):
+        with call.refuses("NOT_FOUND"):
+            call(METADATA, get, name=nodes[get.partition("_")[2]])
+
+
 @pytest.mark.parametrize("transport", ["grpc"])
 def test_experiments_of_the_sdk(project, location, unique, transport):
     aiplatform.init(

@@ -230,6 +230,23 @@ def test_a_port_in_use_is_named_and_stop_closes_the_doors(other_vertex):
     assert again.wire.environment()["https_proxy"] == url
 
 
+def test_only_loopback_is_bound(vertex):
+    ours = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the folder's own
+            ours.add(str(each.readlink()))
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in ours:  # 0A: it listens
+                listening[int(port, 16)] = address
+    urls = (vertex.wire.environment()[name] for name in ("https_proxy", "STORAGE_EMULATOR_HOST"))
+    assert {urllib.parse.urlsplit(url).port for url in urls} <= listening.keys()
+    assert set(listening.values()) == {"0100007F"}, "127.0.0.1 in the kernel's notation"
+
+
 def test_nothing_secret_can_be_read_by_others_and_the_authoritys_key_is_not_on_disk(vertex):
     folder = vertex.folder / "credentials"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
