@@ -1,12 +1,16 @@
-"""Cloud Storage by its own client, gcsfs, and by what reads through fsspec."""
+"""Cloud Storage by its own client, gcsfs, by what reads through fsspec, and by signed URLs."""
 
+import datetime
 import os
+import time
 
 import duckdb
 import gcsfs
 import pandas
 import pytest
+import requests
 from google.api_core import exceptions
+from google.auth.credentials import Signing
 from google.cloud import storage
 
 
@@ -64,3 +68,33 @@ def test_gcsfs_duckdb_and_pandas_read_what_the_others_wrote(files, file_system, 
     (churned,) = connection.execute(f"SELECT sum(churned::int) FROM read_parquet('gcs://{path}')").fetchone()
     assert churned == 334
     assert file_system.find(f"{files.name}/{unique}") == [path]
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_signed_urls(files, unique, credentials, version):
+    if not isinstance(credentials, Signing):
+        pytest.skip("the credentials cannot sign")
+
+    def signed(name, method, **more):
+        options = {"expiration": datetime.timedelta(minutes=5)} | more
+        blob = files.blob(f"{unique}/{name}")
+        return blob.generate_signed_url(version=version, method=method, credentials=credentials, **options)
+
+    put = signed("a b", "PUT", content_type="text/plain")
+    plain = {"content-type": "text/plain"}
+    assert requests.put(put, data=b"signed", headers=plain, timeout=30).status_code == 200
+    get = signed("a b", "GET")
+    assert requests.get(get, timeout=30).content == b"signed"
+    assert requests.get(get, headers={"range": "bytes=1-2"}, timeout=30).content == b"ig"
+    assert requests.get(signed("absent", "GET"), timeout=30).status_code == 404
+    assert requests.delete(get, timeout=30).status_code == 403
+    assert requests.put(put, data=b"x", headers={"content-type": "text/html"}, timeout=30).status_code == 403
+    assert requests.get(get.replace("a%20b", "other"), timeout=30).status_code == 403
+    assert requests.get(get[:-4] + "abcd", timeout=30).status_code in (400, 403)
+    soon = signed("a b", "GET", expiration=datetime.timedelta(seconds=1))
+    deadline = time.monotonic() + 20
+    while (answer := requests.get(soon, timeout=30)).status_code == 200:
+        assert time.monotonic() < deadline, "it is good for a second only"
+    assert answer.status_code == 400 and "ExpiredToken" in answer.text
+    assert requests.delete(signed("a b", "DELETE"), timeout=30).status_code == 204
+    assert not files.blob(f"{unique}/a b").exists()

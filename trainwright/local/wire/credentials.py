@@ -103,6 +103,14 @@ class ServiceAccount:
         else:
             self._check_access_token(token)
 
+    def has_signed(self, account: str, signature: bytes, text: str) -> bool:
+        """Whether the account of that e-mail address is this one, and has signed a text so (RSA, SHA-256)."""
+        try:
+            self._public_key.verify(signature, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return False
+        return account == self.email
+
     def grant(self, form: dict[str, str]) -> dict[str, Any]:
         """Answers the token endpoint: an access token for a signed assertion.
 
