@@ -43,7 +43,6 @@ class CustomJobs:
         job = request.custom_job
         if not job.display_name:
             raise InvalidArgument("custom_job.display_name: empty; expected 1 to 128 characters")
-        self._jobs.check(job)
         try:
             self._training.check(_spec(job))
         except ValueError as error:

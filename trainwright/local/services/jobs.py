@@ -5,6 +5,7 @@ writes: state, startTime, endTime (Unix seconds) and error (google.rpc.Status as
 """
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -56,27 +57,18 @@ class Jobs(Generic[Job]):
         self._jobs: Resources[Job] = Resources(store, self._kind, message_type, self.presented)
         store.summarize(self._kind, self._summary, run_summary)
 
-    def check(self, job: Job) -> None:
-        """Checks what the references of all jobs say of the display name and the labels.
-
-        Raises:
-            InvalidArgument: The display name is longer than 128 characters, or a label is none.
-        """
-        field = re.sub("([A-Z])", lambda match: f"_{match[1].lower()}", self._kind)
-        if len(job.display_name) > _LONGEST_NAME:
-            raise InvalidArgument(
-                f"{field}.display_name {job.display_name!r}: expected {_LONGEST_NAME} characters at most"
-            )
-        check_labels(job.labels, f"{field}.labels")
-
     def begin(self, job: Job, parent: str, job_id: str = "") -> None:
-        """Gives a new job its name and its times; it is not recorded yet.
+        """Checks what every job must keep to, and gives it its name and its times; it is not recorded yet.
 
         Args:
             job: Is changed.
             parent: The location, as the caller named it.
             job_id: A new one when empty.
+
+        Raises:
+            InvalidArgument: The display name is longer than 128 characters, or a label is none.
         """
+        self._check(job)
         job.name = f"{self._project.canonical(parent)}/{self._kind}s/{job_id or new_id()}"
         job.create_time = job.update_time = timestamp(time.time())
 
@@ -97,8 +89,10 @@ class Jobs(Generic[Job]):
 
     def unfinished(self) -> list[Job]:
         """The jobs of every location that have not ended, as they were created, oldest first."""
-        jobs = self._jobs.all("projects/")
-        return [job for job in jobs if not has_ended(run_record(self._store, job.name).get("state", ""))]
+        going_on = " AND ".join(f"state NOT GLOB '*{ending}'" for ending in _ENDED)
+        names = self._store.select(self._kind, "projects/", going_on, (), "sequence", slice(0, sys.maxsize))
+        records = self._store.read_many(names)
+        return [self._type.deserialize(record.payload) for record in records if record is not None]
 
     def get(self, name: str) -> Job:
         """The job with its state, times and error.
@@ -160,6 +154,15 @@ class Jobs(Generic[Job]):
         if run.get("error"):
             job.error = run["error"]
         return job
+
+    def _check(self, job: Job) -> None:
+        """Checks what the references of all jobs say of the display name and the labels (2026-11)."""
+        field = re.sub("([A-Z])", lambda match: f"_{match[1].lower()}", self._kind)
+        if len(job.display_name) > _LONGEST_NAME:
+            raise InvalidArgument(
+                f"{field}.display_name {job.display_name!r}: expected {_LONGEST_NAME} characters at most"
+            )
+        check_labels(job.labels, f"{field}.labels")
 
     def _summary(self, payload: bytes) -> Summary:
         message: Any = self._type.pb().FromString(payload)

@@ -185,7 +185,6 @@ class PipelineJobs:
         if not job.runtime_config.gcs_output_directory.startswith("gs://"):
             found = job.runtime_config.gcs_output_directory
             raise InvalidArgument(f"runtime_config.gcs_output_directory {found!r}: expected gs://BUCKET/…")
-        self._jobs.check(job)
         self._jobs.begin(job, request.parent, job_id)
         job.schedule_name = schedule
         job.display_name = job.display_name or job.pipeline_spec["pipelineInfo"]["name"]
