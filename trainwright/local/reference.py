@@ -20,7 +20,7 @@ and BigQuery's REST API are served beside these.
 
 The last column names the programs in `tests/fidelity/programs`, which are written against Google's clients
 alone and run against the real service as well (`VERTEX_FIDELITY=cloud`); of a method that none of them calls,
-the tests in `tests/local/services`.
+the tests in `tests/local/services` and `tests/local/training`.
 """
 
 _BIGQUERY = """\
@@ -51,7 +51,11 @@ def calls(tests: Path) -> dict[str, list[str]]:
         tests: The folder of the tests.
     """
     found: dict[str, list[str]] = {}
-    for folder, pattern in (("fidelity/programs", "check_*.py"), ("local/services", "test_*.py")):
+    for folder, pattern in (
+        ("fidelity/programs", "check_*.py"),
+        ("local/services", "test_*.py"),
+        ("local/training", "test_*.py"),
+    ):
         earlier = set(found)
         for path in sorted((tests / folder).rglob(pattern)):
             for name in sorted(set(_CALL.findall(path.read_text(encoding="utf-8"))) - earlier):
