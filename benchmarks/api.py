@@ -324,6 +324,7 @@ def main() -> int:
                 note(lists(arguments.repeats))
             if arguments.only in (None, "storage"):
                 note(storage(folder, arguments.repeats))
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors: at rest the numbers are better")
     return 0 if all(row.holds for row in rows) else 1
 
 
