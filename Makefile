@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that must be there: the first target that needs it makes .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup torch run test conformance gcpc benchmark kill-test compile docs lint format lock clean
+.PHONY: help setup torch run test conformance gcpc benchmark benchmark-api soak kill-test compile docs lint format lock clean
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 DATASET ?= churn
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 torch: $(READY) ## install PyTorch for the image trainer (CI does; its tests are skipped without it)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
@@ -55,6 +55,12 @@ gcpc: $(READY) ## run every public op of Google Cloud Pipeline Components: one t
 
 benchmark: $(READY) ## the engine beside kfp.local: one table (some minutes)
 	$(BIN)/python benchmarks/engine.py
+
+benchmark-api: $(READY) ## the API and storage: one table with targets (minutes)
+	$(BIN)/python benchmarks/api.py
+
+soak: $(READY) ## 8 clients for 30 minutes (MINUTES=), local Vertex killed 10 times (KILLS=): nothing may be lost
+	$(BIN)/python benchmarks/soak.py --minutes $${MINUTES:-30} --kills $${KILLS:-10}
 
 kill-test: $(READY) ## kill -9 local Vertex at 50 random instants, compare with an undisturbed run (minutes)
 	TRAINWRIGHT_KILLS=$${TRAINWRIGHT_KILLS:-50} $(BIN)/python -m pytest -s tests/local/recovery -k random

@@ -1,11 +1,12 @@
-"""Writes `docs/local-vertex.md`: the methods of the services of local Vertex AI, and which are served.
+"""Writes `docs/local-vertex.md`: the methods of local Vertex AI, which are served, and what exercises them.
 
-    python -m trainwright.local.reference docs/local-vertex.md [--check]
+    python -m trainwright.local.reference docs/local-vertex.md [--check] [--tests tests]
 
 `--check` writes nothing and ends with status 1 when the file is not what would be written.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,10 @@ _HEAD = """\
 Generated from the code by `make docs`. A method that is served answers over gRPC and REST, in `v1` and in
 `v1beta1`; every other method of Vertex AI answers `UNIMPLEMENTED` and names itself. Cloud Storage's JSON API
 and BigQuery's REST API are served beside these.
+
+The last column names the programs in `tests/fidelity/programs`, which are written against Google's clients
+alone and run against the real service as well (`VERTEX_FIDELITY=cloud`); of a method that none of them calls,
+the tests in `tests/local/services` and `tests/local/training`.
 """
 
 _BIGQUERY = """\
@@ -35,9 +40,35 @@ and every function that is not in this list:
 
 """
 
+# `.create_model(…)`, `"create_model"` and the like, but no `def create_model`.
+_CALL = re.compile(r"""[."']([a-z][a-z0-9_]*)\b""")
 
-def reference() -> str:
-    """The page: a table per service with its methods, served or not."""
+
+def calls(tests: Path) -> dict[str, list[str]]:
+    """Which tests call a method, by its name in snake_case: programs of `fidelity`, else tests of services.
+
+    Args:
+        tests: The folder of the tests.
+    """
+    found: dict[str, list[str]] = {}
+    for folder, pattern in (
+        ("fidelity/programs", "check_*.py"),
+        ("local/services", "test_*.py"),
+        ("local/training", "test_*.py"),
+    ):
+        earlier = set(found)
+        for path in sorted((tests / folder).rglob(pattern)):
+            for name in sorted(set(_CALL.findall(path.read_text(encoding="utf-8"))) - earlier):
+                found.setdefault(name, []).append(path.stem)
+    return found
+
+
+def reference(tests: Path) -> str:
+    """The page: a table per service with its methods, served or not, and the tests that call them.
+
+    Args:
+        tests: The folder of the tests.
+    """
     from trainwright.local.services import Services
     from trainwright.local.store import Store
     from trainwright.local.wire.routes import Routes
@@ -52,14 +83,19 @@ def reference() -> str:
         services.close()
         store.close()
     parts = [_HEAD]
+    callers = calls(tests)
     for name in sorted(served):
         methods = Routes([name]).methods()
         rows = []
         for method in sorted(methods, key=lambda method: method.full_name):
             answers = hasattr(served[name], method.function) and not method.streaming
-            rows.append(f"| `{method.full_name.partition('/')[2]}` | {'yes' if answers else 'no'} |")
+            exercised = ", ".join(f"`{name}`" for name in callers.get(method.function, ())) if answers else ""
+            served_text = "yes" if answers else "no"
+            rows.append(f"| `{method.full_name.partition('/')[2]}` | {served_text} | {exercised} |")
         package = methods[0].full_name.partition("/")[0]
-        parts.append("\n".join([f"## {package}", "", "| method | served |", "|---|---|", *rows, ""]))
+        parts.append(
+            "\n".join([f"## {package}", "", "| method | served | exercised by |", "|---|---|---|", *rows, ""])
+        )
     parts.append(_BIGQUERY + ", ".join(f"`{name}`" for name in _functions()) + "\n")
     return "\n".join(parts)
 
@@ -76,8 +112,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the reference of local Vertex AI's methods.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--tests", type=Path, default=Path("tests"), help="the folder of the tests")
     arguments = parser.parse_args()
-    text = reference()
+    text = reference(arguments.tests)
     if not arguments.check:
         arguments.path.write_text(text, encoding="utf-8")
         return 0

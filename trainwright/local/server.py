@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
@@ -25,6 +25,7 @@ from trainwright.local.options import Options
 from trainwright.local.store import Store
 
 if TYPE_CHECKING:
+    from trainwright.local.services import Services
     from trainwright.local.services.scheduler import Clock
 
 STATE_VERSION = "1"
@@ -48,7 +49,8 @@ class LocalVertex:
 
     Args:
         state: The folder; made when absent, for its owner only.
-        port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = any free ones.
+        port: Port of the proxy on 127.0.0.1; the HTTP server takes the next one. 0 = those of the process
+            before this one if they are free, else any.
         options: What the user chose; the defaults when absent.
         resume: Whether to go on with what had not ended; False serves who only wants to look.
         clock: What schedules go by; the computer's when absent.
@@ -104,7 +106,6 @@ class LocalVertex:
 
     def _open(self) -> None:
         from trainwright.local.bigquery import BigQuery, bigquery_app
-        from trainwright.local.services import Services
         from trainwright.local.storage import Storage, storage_app
         from trainwright.local.wire import Wire
 
@@ -122,20 +123,11 @@ class LocalVertex:
             self.state / "bigquery", storage, project=PROJECT_ID, project_number=PROJECT_NUMBER
         )
         self._closing.callback(bigquery.close)
-        services = Services(
-            store=store,
-            state=self.state,
-            project=PROJECT_ID,
-            project_number=PROJECT_NUMBER,
-            client_environment=self._environment,
-            bucket=BUCKET,
-            options=self._options,
-            clock=self._clock,
-        )
-        token = secrets.token_urlsafe(24)
+        services = _LazyServices(lambda: self._make_services(store))
+        token = _kept_token(self.state / "credentials" / "token")
         wire = Wire(
             state=self.state,
-            services=services.by_name,
+            services=services,
             storage_app=storage_app(storage, token=token),
             bigquery_app=bigquery_app(bigquery),
             store=store,
@@ -148,11 +140,65 @@ class LocalVertex:
         self._closing.callback(services.close)  # first: a process that loses its server would count as failed
         wire.start()
         self._environment.update(wire.environment())
-        if self._resume:
-            services.resume()
+        if not store.is_empty():  # there may be runs to go on with
+            len(services)
         known = {"pid": os.getpid(), "runtime": self._options.runtime, "environment": self._environment}
         _write_private(self.state / "server.json", json.dumps(known))
         self._closing.callback((self.state / "server.json").unlink, missing_ok=True)
+
+    def _make_services(self, store: Store) -> "Services":
+        """The services, which go on with what had not ended unless this one only wants to look."""
+        from trainwright.local.services import Services
+
+        services = Services(
+            store=store,
+            state=self.state,
+            project=PROJECT_ID,
+            project_number=PROJECT_NUMBER,
+            client_environment=self._environment,
+            bucket=BUCKET,
+            options=self._options,
+            clock=self._clock,
+        )
+        if self._resume:
+            services.resume()
+        return services
+
+
+class _LazyServices(Mapping[str, object]):
+    """The services by name, made when the first call needs them: the SDK's modules take 1 s and 90 MB."""
+
+    def __init__(self, make: "Callable[[], Services]") -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._services: Services | None = None
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Ends the services, if there are any; later nobody makes them any more."""
+        with self._lock:
+            self._is_closed = True
+            if self._services is not None:
+                self._services.close()
+
+    def _by_name(self) -> dict[str, object]:
+        from google.api_core.exceptions import ServiceUnavailable
+
+        with self._lock:
+            if self._services is None:
+                if self._is_closed:
+                    raise ServiceUnavailable("local Vertex AI is stopping")
+                self._services = self._make()
+            return self._services.by_name
+
+    def __getitem__(self, name: str) -> object:
+        return self._by_name()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name())
+
+    def __len__(self) -> int:
+        return len(self._by_name())
 
 
 def connect(state: Path) -> dict[str, str] | None:
@@ -231,6 +277,17 @@ def _lock(file: TextIO, kind: int) -> bool:
             raise
         return False
     return True
+
+
+def _kept_token(path: Path) -> str:
+    """The secret of the state folder, made once: clients that run go on when the process is started again."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if found := path.read_text().strip():
+            return found
+    token = secrets.token_urlsafe(24)
+    _write_private(path, token)
+    return token
 
 
 def _reason(error: sqlite3.DatabaseError, state: Path) -> str:

@@ -74,7 +74,10 @@ found = aiplatform.PipelineJobSchedule.list(filter='display_name="every minute"'
 show(
     runs=len(set(minutes(schedule))),
     labels=jobs[0].labels,
-    made_by=[job.gca_resource.schedule_name == schedule.resource_name for job in jobs],
+    made_by=[
+        aiplatform.PipelineJob.get(job.resource_name).gca_resource.schedule_name == schedule.resource_name
+        for job in jobs
+    ],
     found=[each.resource_name == schedule.resource_name for each in found],
     limits=[schedule.max_run_count, schedule.max_concurrent_active_run_count, schedule.allow_queueing],
 )

@@ -23,7 +23,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 _INDEX_HOST = "127.0.0.2"  # loopback, but no host of NO_PROXY
 
@@ -225,14 +230,40 @@ def test_a_port_in_use_is_named_and_stop_closes_the_doors(other_vertex):
     assert again.wire.environment()["https_proxy"] == url
 
 
+def test_only_loopback_is_bound(vertex):
+    ours = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the folder's own
+            ours.add(str(each.readlink()))
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in ours:  # 0A: it listens
+                listening[int(port, 16)] = address
+    urls = (vertex.wire.environment()[name] for name in ("https_proxy", "STORAGE_EMULATOR_HOST"))
+    assert {urllib.parse.urlsplit(url).port for url in urls} <= listening.keys()
+    # 127.0.0.1 in the kernel's notation, and as an IPv6 socket has it, which is gRPC's.
+    assert set(listening.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
 def test_nothing_secret_can_be_read_by_others_and_the_authoritys_key_is_not_on_disk(vertex):
     folder = vertex.folder / "credentials"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {
         "key.json": 0o600,
         "bundle.pem": 0o600,
+        "server.pem": 0o600,
+        "ports": 0o600,
     }
     assert "PRIVATE" not in (folder / "bundle.pem").read_text()
+    kept = (folder / "server.pem").read_bytes()
+    leaf, signer = x509.load_pem_x509_certificates(kept)
+    leaf.verify_directly_issued_by(signer)
+    assert kept.count(b"PRIVATE KEY-----\n") == 2  # one key, between its first and its last line
+    key = load_pem_private_key(kept, password=None)
+    assert key.public_key() == leaf.public_key() != signer.public_key()
 
 
 def _two_free_ports() -> int:

@@ -16,6 +16,7 @@ from trainwright.local.services.custom_jobs import CustomJobs
 from trainwright.local.services.datasets import Datasets
 from trainwright.local.services.endpoints import Endpoints
 from trainwright.local.services.hyperparameter_tuning_jobs import HyperparameterTuningJobs
+from trainwright.local.services.locations import Locations
 from trainwright.local.services.metadata import Metadata
 from trainwright.local.services.metadata_lineage import Lineage
 from trainwright.local.services.metadata_runs import PipelineRuns
@@ -149,6 +150,7 @@ class Services:
             "PredictionService": self._predictions,
             "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
             "Operations": operations,
+            "Locations": Locations(named),
             "Projects": Projects(named),
             "Rehearsal": Rehearsal(store=store, training=self._training, project=named),
         }

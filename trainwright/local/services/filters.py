@@ -70,6 +70,20 @@ def compile_filter(text: str, functions: Functions | None = None) -> Predicate:
     return _predicate(_parsed(text), functions or {})
 
 
+def expression(text: str) -> Any:
+    """The parsed expression, for `selection`; None of an empty one.
+
+    Raises:
+        InvalidArgument: The expression does not follow AIP-160.
+    """
+    return _parsed(text) if text.strip() else None
+
+
+def comparison(node: Any) -> tuple[list[str], str, str]:
+    """Field, comparator and value of a restriction that has all three."""
+    return _path(node), str(node.children[1]), _unquote(str(node.children[2].children[0]).strip())
+
+
 def fields_of(text: str) -> set[str]:
     """The fields that an expression compares, e.g. {"labels"} for `labels.team:*`; bare words are none.
 
@@ -147,8 +161,7 @@ def _restriction(node: Any) -> Predicate:
     if len(node.children) == 1:  # a bare word: any text field that contains it
         word = path[0].lower()
         return lambda resource: any(word in str(value).lower() for value in resource.values())
-    comparator = str(node.children[1])
-    wanted = _unquote(str(node.children[2].children[0]).strip())
+    path, comparator, wanted = comparison(node)
     return lambda resource: _compare(_member(resource, path), comparator, wanted)
 
 
@@ -172,7 +185,7 @@ def _compare(found: Any, comparator: str, wanted: str) -> bool:
         return any(_compare(item, comparator, wanted) for item in found)
     if comparator == ":":
         if wanted == "*":
-            return found not in (None, "", {})
+            return found not in (None, {})  # an absent text is None; a label may be there and empty
         return wanted in found if isinstance(found, dict) else _equal(found, wanted)
     if comparator in ("=", "!="):
         return _equal(found, wanted) == (comparator == "=")
@@ -224,23 +237,35 @@ def ordered(items: Sequence[Item], order_by: str, view: Callable[[Item], dict]) 
         InvalidArgument: A direction other than asc or desc.
     """
     result = list(items)
-    for clause in reversed(
-        [part.strip() for part in (order_by or "create_time desc").split(",") if part.strip()]
-    ):
-        field, _, direction = clause.partition(" ")
-        if direction.strip().lower() not in ("", "asc", "desc"):
-            raise InvalidArgument(f"order_by {order_by!r}: expected FIELD [asc|desc], …")
-        path = field.split(".")
-        result.sort(
-            key=lambda item: _rank(_member(view(item), path)), reverse=direction.strip().lower() == "desc"
-        )
+    for path, descending in reversed(clauses(order_by)):
+        result.sort(key=lambda item: _rank(_member(view(item), path)), reverse=descending)
     return result
 
 
+def clauses(order_by: str) -> list[tuple[list[str], bool]]:
+    """The fields to order by, each as a path, and whether its order is descending.
+
+    Raises:
+        InvalidArgument: A clause is no field, or its direction neither asc nor desc.
+    """
+    found = []
+    for clause in (order_by.strip() or "create_time desc").split(","):
+        words = clause.split()
+        if not 1 <= len(words) <= 2 or words[1:] not in ([], ["asc"], ["desc"]):
+            raise InvalidArgument(f"order_by {order_by!r}: expected FIELD [asc|desc], …")
+        found.append((words[0].split("."), words[1:] == ["desc"]))
+    return found
+
+
 def _rank(value: Any) -> tuple[float, str]:
-    """Where a value stands in an order: what is absent, numbers, text."""
+    """Where a value stands in an order: what is absent, numbers, text; a time by when it is."""
     if isinstance(value, (int, float)):
         return (float(value), "")
+    if isinstance(value, str) and _TIME.match(value):
+        try:
+            return (math.inf, _time(value).astimezone(datetime.UTC).isoformat(timespec="microseconds"))
+        except ValueError:
+            pass
     return (-math.inf, "") if value is None else (math.inf, str(value))
 
 
@@ -266,6 +291,14 @@ def page(
     Raises:
         InvalidArgument: The token is not one of ours, or of another question, or the size is negative.
     """
+    start, end = window(page_size, page_token, question, default=default, most=most)
+    return list(items[start:end]), next_token(end, question) if end < len(items) else ""
+
+
+def window(
+    page_size: int, page_token: str, question: str, *, default: int = 100, most: int = 1000
+) -> tuple[int, int]:
+    """Where a page begins and ends among all results; arguments and errors as of `page`."""
     if page_size < 0:
         raise InvalidArgument(f"page_size {page_size}: expected 0 or more")
     start = 0
@@ -274,9 +307,13 @@ def page(
             start, asked = json.loads(base64.urlsafe_b64decode(page_token.encode()))
         except (ValueError, TypeError, binascii.Error):
             raise InvalidArgument(f"page_token {page_token!r}: not a token of this list") from None
+        if not isinstance(start, int) or start < 0:
+            raise InvalidArgument(f"page_token {page_token!r}: not a token of this list")
         if asked != question:
             raise InvalidArgument("page_token: belongs to a list with another filter or order")
-    end = start + min(page_size or default, most)
-    more = end < len(items)
-    token = base64.urlsafe_b64encode(json.dumps([end, question]).encode()).decode() if more else ""
-    return list(items[start:end]), token
+    return start, start + min(page_size or default, most)
+
+
+def next_token(end: int, question: str) -> str:
+    """The token of the page that begins at `end`."""
+    return base64.urlsafe_b64encode(json.dumps([end, question]).encode()).decode()

@@ -35,7 +35,8 @@ class Lineage:
 
     def with_parents(self, context: v1.Context) -> v1.Context:
         """A context with the parents that were added to those that a run has anyway."""
-        context.parent_contexts = [*dict.fromkeys([*context.parent_contexts, *self._linked(context.name)])]
+        if linked := self._linked(context.name):
+            context.parent_contexts = [*dict.fromkeys([*context.parent_contexts, *linked])]
         return context
 
     def children(self, context: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Metadata stores and metadata schemas, in the store of resources."""
 
+import contextlib
 import re
 import time
 from typing import Any
@@ -46,7 +47,8 @@ class MetadataStores:
         """
         found = self._stores.find(name)
         if found is None and name.endswith("/metadataStores/default"):
-            return self.create(name.partition("/metadataStores/")[0], v1.MetadataStore(), "default")
+            with contextlib.suppress(AlreadyExists):  # another call has made it meanwhile
+                return self.create(name.partition("/metadataStores/")[0], v1.MetadataStore(), "default")
         return found or self._stores.get(name)
 
     def all(self, parent: str) -> list[v1.MetadataStore]:

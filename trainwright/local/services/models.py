@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2
 
@@ -17,7 +17,7 @@ from trainwright.local.services.deployed import deployed_models
 from trainwright.local.services.filters import ordered, page
 from trainwright.local.services.names import Project, checked_id
 from trainwright.local.services.operations import Operations
-from trainwright.local.services.resources import Resources, etag, timestamp, view
+from trainwright.local.services.resources import Resources, check_etag, check_labels, etag, timestamp, view
 from trainwright.local.store import Store
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
@@ -158,8 +158,7 @@ class Models:
             Aborted: The etag is not the version's.
         """
         model = self.resolve(request.model.name)
-        if request.model.etag and request.model.etag != etag(model):
-            raise Aborted(f"Model {request.model.name!r} was changed since it was read: its etag differs")
+        check_etag(request.model.etag, etag(model), model.name)
         paths = set(request.update_mask.paths)
         if unknown := sorted(paths - _OF_MODEL - _OF_VERSION - {"labels"}):
             allowed = ", ".join(sorted({*_OF_MODEL, *_OF_VERSION, "labels"}))
@@ -237,6 +236,7 @@ class Models:
             )
         if model.artifact_uri and not model.artifact_uri.startswith("gs://"):
             raise InvalidArgument(f"model.artifact_uri {model.artifact_uri!r}: expected gs://BUCKET/…")
+        check_labels(model.labels, "model.labels")
         _check_aliases(model.version_aliases)
 
     def _all_versions(self, name: str, missing_ok: bool = False) -> list[v1.Model]:

@@ -20,7 +20,8 @@ from google.protobuf import any_pb2, empty_pb2, timestamp_pb2
 from google.rpc import code_pb2, status_pb2
 
 from trainwright.local.services.names import Project, new_id
-from trainwright.local.store import Store
+from trainwright.local.services.selection import microseconds
+from trainwright.local.store import Store, Summary
 
 _logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 10.0
@@ -235,3 +236,15 @@ def run_record(store: Store, name: str) -> dict:
     """The state that the engine or training keeps of a job; empty before it began (kind "run")."""
     record = store.read(f"{name}/run")
     return json.loads(record.payload) if record else {}
+
+
+def run_summary(payload: bytes) -> Summary:
+    """What a job's run record adds to the job's summary: the same as callers see."""
+    run = json.loads(payload)
+    found: Summary = {
+        "state": run.get("state") or None,
+        "start_time": microseconds(run.get("startTime")),
+        "end_time": microseconds(run.get("endTime")),
+        "update_time": microseconds(run.get("endTime") or run.get("startTime")),
+    }
+    return {column: value for column, value in found.items() if value is not None}

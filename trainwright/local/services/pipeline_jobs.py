@@ -5,6 +5,7 @@ A job is stored as it was created. What became of it is written by the engine (a
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,11 +20,12 @@ from trainwright.local.services.metadata_nodes import artifact_message
 from trainwright.local.services.metadata_runs import has_execution, job_contexts, task_execution
 from trainwright.local.services.names import Project, checked_id, location_of
 from trainwright.local.services.operations import Operations
-from trainwright.local.services.resources import timestamp
+from trainwright.local.services.resources import check_mask, masked, timestamp
 from trainwright.local.services.task_details import TaskDetails
-from trainwright.local.store import Store
+from trainwright.local.store import Store, Summary
 
 _STAMP = "%Y%m%d%H%M%S"
+_MOST_OF_BATCH = 32  # reference of BatchCancelPipelineJobsRequest and BatchDeletePipelineJobsRequest, 2026-11
 _SCHEDULED_ID = "schedule-0-19700101000000"  # of a run that is only checked
 
 
@@ -45,6 +47,7 @@ class PipelineJobs:
             project=project,
             message_type=v1.PipelineJob,
             first_state=v1.PipelineState.PIPELINE_STATE_PENDING,
+            summarize=_summary,
         )
 
     def resume(self) -> None:
@@ -63,7 +66,7 @@ class PipelineJobs:
         job, run = self._checked(request, job_id, schedule="")
         self._jobs.record(job)
         self._engine.start(run)
-        return self._detailed(job)
+        return self._detailed(self._jobs.presented(job))
 
     def check(self, request: v1.CreatePipelineJobRequest) -> None:
         """Checks a request as `create_pipeline_job` does, and creates nothing.
@@ -105,11 +108,16 @@ class PipelineJobs:
         self, request: v1.ListPipelineJobsRequest, context: Any
     ) -> v1.ListPipelineJobsResponse:
         """The jobs of a location; without task details when the caller's read mask leaves them out."""
+        check_mask(v1.PipelineJob, request.read_mask)
         found, token = self._jobs.page(request)
         wanted = request.read_mask.paths
         if not wanted or any(path == "*" or path.startswith("job_detail") for path in wanted):
             found = [self._detailed(job) for job in found]
-        return v1.ListPipelineJobsResponse(pipeline_jobs=found, next_page_token=token)
+        answer = v1.ListPipelineJobsResponse(next_page_token=token)
+        v1.ListPipelineJobsResponse.pb(answer).pipeline_jobs.extend(
+            masked(v1.PipelineJob.pb(job), request.read_mask) for job in found
+        )
+        return answer
 
     def cancel_pipeline_job(self, request: v1.CancelPipelineJobRequest, context: Any) -> empty_pb2.Empty:
         """Asks the run to stop; it is CANCELLED once its processes are gone. An ended run stays as it is."""
@@ -123,6 +131,48 @@ class PipelineJobs:
         """
         job = self._jobs.ended(request.name)
         return self._jobs.delete(job, *self._store.names("pipelineTask", f"{job.name}/tasks/"))
+
+    def batch_cancel_pipeline_jobs(self, request: v1.BatchCancelPipelineJobsRequest, context: Any) -> Any:
+        """Asks runs to stop, as `cancel_pipeline_job` does; none when one of them is not there.
+
+        Raises:
+            InvalidArgument: There are no names, more than 32, or one is of another parent.
+            NotFound: There is no such job.
+        """
+        names = self._batch(request.parent, request.names)
+        for job in [self._jobs.get(name) for name in names]:
+            self._jobs.cancel(job.name, self._engine.cancel)
+        answer = v1.BatchCancelPipelineJobsResponse(pipeline_jobs=[self._jobs.get(name) for name in names])
+        parent = self._project.canonical(request.parent)
+        return self._operations.done(parent, answer, v1.BatchCancelPipelineJobsOperationMetadata())
+
+    def batch_delete_pipeline_jobs(self, request: v1.BatchDeletePipelineJobsRequest, context: Any) -> Any:
+        """Forgets jobs that have ended: all of them, or none when that cannot be.
+
+        Raises:
+            InvalidArgument: There are no names, more than 32, or one is of another parent.
+            NotFound: There is no such job.
+            FailedPrecondition: One is still running.
+        """
+        jobs = [self._jobs.ended(name) for name in self._batch(request.parent, request.names)]
+        records = []
+        for job in jobs:
+            records += [*self._store.names("pipelineTask", f"{job.name}/tasks/"), f"{job.name}/run", job.name]
+        self._store.delete_many(records)
+        answer = v1.BatchDeletePipelineJobsResponse(pipeline_jobs=jobs)
+        parent = self._project.canonical(request.parent)
+        return self._operations.done(parent, answer, v1.DeleteOperationMetadata())
+
+    def _batch(self, parent: str, names: Iterable[str]) -> list[str]:
+        """The names of a batch, each once, with the project's number."""
+        folder = f"{self._project.canonical(parent)}/pipelineJobs/"
+        found = list(dict.fromkeys(self._project.canonical(name) for name in names))
+        if not 1 <= len(found) <= _MOST_OF_BATCH:
+            raise InvalidArgument(f"names: {len(found)}; expected 1 to {_MOST_OF_BATCH}")
+        for name in found:
+            if not name.startswith(folder):
+                raise InvalidArgument(f"names: {name!r} is not in {folder!r}")
+        return found
 
     def _checked(
         self, request: v1.CreatePipelineJobRequest, job_id: str, *, schedule: str
@@ -172,12 +222,12 @@ class PipelineJobs:
         )
 
     def _detailed(self, job: v1.PipelineJob) -> v1.PipelineJob:
-        job = self._jobs.presented(job)
+        """Adds contexts and tasks to a job that has its state."""
         pipeline_context, run_context = job_contexts(job)
-        job.job_detail = v1.PipelineJobDetail(
-            pipeline_context=pipeline_context, pipeline_run_context=self._lineage.with_parents(run_context)
-        )
-        v1.PipelineJob.pb(job).job_detail.MergeFromString(self._details.of(job.name))
+        detail: Any = v1.PipelineJob.pb(job).job_detail
+        detail.pipeline_context.CopyFrom(v1.Context.pb(pipeline_context))
+        detail.pipeline_run_context.CopyFrom(v1.Context.pb(self._lineage.with_parents(run_context)))
+        detail.MergeFromString(self._details.of(job.name))
         return job
 
     def _task(self, job: str, task: dict) -> v1.PipelineTaskDetail:
@@ -218,3 +268,13 @@ def _schedule_time(job: v1.PipelineJob) -> float | None:
         return None
     moment = datetime.strptime(job.name.rpartition("-")[2], _STAMP)
     return moment.replace(tzinfo=UTC).timestamp()
+
+
+def _summary(job: Any) -> Summary:
+    """The columns that pipeline jobs alone have, of the protobuf message."""
+    info = job.pipeline_spec.fields["pipelineInfo"].struct_value
+    return {
+        "pipeline_name": info.fields["name"].string_value,
+        "template_uri": job.template_uri,
+        "schedule_name": job.schedule_name,
+    }

@@ -16,14 +16,19 @@ from trainwright.local.store import Store
 
 # About 1 kB each.
 _MOST_DETAILS = 50_000
+_MOST_JOBS = 2_000
 
 
 @dataclass
 class _Job:
-    """What is kept of one job. `changed` may be touched by any thread, the rest under `lock`."""
+    """What is kept of one job: the rest under `lock`, but `changed` by any thread.
+
+    `counted` is how many of its details are in the count of all, and under that one's lock.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_loaded: bool = False
+    counted: int = 0
     details: dict[str, bytes] = field(default_factory=dict)
     artifacts: dict[str, set[str]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
@@ -42,6 +47,7 @@ class TaskDetails:
         self._make = make
         self._lock = threading.Lock()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._count = 0
         store.subscribe(self._note)
 
     def of(self, job: str) -> bytes:
@@ -56,7 +62,11 @@ class TaskDetails:
         with kept.lock:
             self._refresh(job, kept)
             details = b"".join(kept.details.values())
+            count = len(kept.details)
         with self._lock:
+            if self._jobs.get(job) is kept:
+                self._count += count - kept.counted
+                kept.counted = count
             self._drop_oldest()
         return details
 
@@ -95,6 +105,5 @@ class TaskDetails:
                     kept.changed.update(kept.artifacts.get(name, ()))
 
     def _drop_oldest(self) -> None:
-        count = sum(len(kept.details) for kept in self._jobs.values())
-        while count > _MOST_DETAILS and len(self._jobs) > 1:
-            count -= len(self._jobs.popitem(last=False)[1].details)
+        while len(self._jobs) > 1 and (self._count > _MOST_DETAILS or len(self._jobs) > _MOST_JOBS):
+            self._count -= self._jobs.popitem(last=False)[1].counted

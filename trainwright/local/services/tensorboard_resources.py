@@ -8,11 +8,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from google.api_core.exceptions import Aborted, AlreadyExists, InvalidArgument
+from google.api_core.exceptions import AlreadyExists, InvalidArgument
 from google.cloud import aiplatform_v1 as v1
 
 from trainwright.local.services.names import Project
-from trainwright.local.services.resources import Resources, change, etag, timestamp
+from trainwright.local.services.resources import (
+    Resources,
+    change,
+    check_etag,
+    check_labels,
+    check_mask,
+    etag,
+    masked,
+    timestamp,
+)
 from trainwright.local.services.tensorboard_points import Points
 from trainwright.local.store import Store
 
@@ -52,12 +61,10 @@ class TensorboardResources:
     def page(self, message: Any, prefix: str, request: Any) -> tuple[list[Any], str]:
         """A page of the resources whose names begin so, with the fields of the read mask only."""
         resources = self._resources[message]
+        check_mask(message, request.read_mask)
         found, token = resources.page(resources.all(prefix), request)
-        if request.read_mask.paths:
-            for each in found:
-                whole, part = message.pb(each), message.pb()()
-                request.read_mask.MergeMessage(whole, part)
-                whole.CopyFrom(part)
+        for each in found:
+            message.pb(each).CopyFrom(masked(message.pb(each), request.read_mask))
         return found, token
 
     def find(self, message: Any, name: str) -> Any:
@@ -75,7 +82,7 @@ class TensorboardResources:
             taken: set[str] = set()
             for message in messages:
                 kind = _KINDS[type(message)]
-                _check_display_name(message)
+                _check(message)
                 if message.name in taken or self._store.read(message.name) is not None:
                     raise AlreadyExists(f"{type(message).__name__} {message.name!r} exists already")
                 siblings = f"{message.name.rpartition('/')[0]}/"
@@ -103,13 +110,10 @@ class TensorboardResources:
         message = type(changes)
         with self.lock:
             present = self.get(message, changes.name)
-            if changes.etag and changes.etag != present.etag:
-                raise Aborted(
-                    f"etag {changes.etag!r} of {present.name!r}: the present one is {present.etag!r}"
-                )
+            check_etag(changes.etag, present.etag, present.name)
             stored: Any = self._resources[message].find(present.name)
             change(stored, changes, request.update_mask.paths, mutable)
-            _check_display_name(stored)
+            _check(stored)
             stored.update_time = timestamp(time.time())
             self._resources[message].save(present.name, stored)
         return self.get(message, present.name)
@@ -145,7 +149,9 @@ class TensorboardResources:
         return message
 
 
-def _check_display_name(message: Any) -> None:
+def _check(message: Any) -> None:
     least = 0 if isinstance(message, v1.TensorboardExperiment) else 1
     if not least <= len(message.display_name) <= 128:
         raise InvalidArgument(f"display_name {message.display_name!r}: expected {least} to 128 characters")
+    if not isinstance(message, v1.TensorboardTimeSeries):
+        check_labels(message.labels, "labels")

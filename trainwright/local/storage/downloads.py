@@ -3,10 +3,12 @@
 Sources: RFC 9110 sections 13 and 14; Cloud Storage documentation, "Transcoding of gzip-compressed files".
 """
 
+import asyncio
 import email.utils
 import re
 import zlib
 from collections.abc import AsyncIterator, Mapping
+from io import BytesIO
 from typing import BinaryIO
 
 from starlette.responses import Response, StreamingResponse
@@ -93,7 +95,11 @@ async def content_answer(
         file.close()
         return _with_headers(Response(status_code=status), sent)
     if length <= BLOCK and not unzips:
-        return _with_headers(Response(await in_thread(_read_small, file, first, length), status), sent)
+        if isinstance(file, BytesIO):
+            content = _read_small(file, first, length)
+        else:
+            content = await in_thread(_read_small, file, first, length)
+        return _with_headers(Response(content, status), sent)
     blocks = _blocks(file, first, length)
     return _with_headers(StreamingResponse(_unzipped(blocks) if unzips else blocks, status), sent)
 
@@ -147,15 +153,20 @@ def _read_small(file: BinaryIO, first: int, length: int) -> bytes:
 
 
 async def _blocks(file: BinaryIO, first: int, length: int) -> AsyncIterator[bytes]:
+    """The content in blocks; while one is sent the next one is read."""
+    file.seek(first)
+    reading = asyncio.create_task(in_thread(file.read, min(BLOCK, length)))
     try:
-        await in_thread(file.seek, first)
         while length > 0:
-            block = await in_thread(file.read, min(BLOCK, length))
+            block = await reading
             if not block:  # cut short by another process: the client sees a broken connection
                 raise EOFError("the object's file became shorter while it was sent")
             length -= len(block)
+            if length > 0:
+                reading = asyncio.create_task(in_thread(file.read, min(BLOCK, length)))
             yield block
     finally:
+        await asyncio.wait([reading])
         file.close()
 
 

@@ -120,11 +120,23 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 async def stream_into(request: Request, write: Callable[[bytes], object]) -> bytes:
-    """Hands a request's body on in blocks, in threads, and returns the rest, less than a block."""
-    block = bytearray()
-    async for chunk in request.stream():
-        block += chunk
-        if len(block) >= BLOCK:
-            await in_thread(write, bytes(block))
-            block.clear()
-    return bytes(block)
+    """Hands a request's body on in blocks, in threads, and returns the rest, less than a block.
+
+    While one block is written the next one is received.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    writing: asyncio.Task[object] | None = None
+    try:
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size >= BLOCK:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(in_thread(write, b"".join(chunks)))
+                chunks, size = [], 0
+    finally:
+        if writing is not None:
+            await writing
+    return b"".join(chunks)

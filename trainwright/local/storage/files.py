@@ -31,7 +31,8 @@ class Digests:
     def update(self, data: bytes | memoryview) -> None:
         """Adds the next bytes."""
         self._md5.update(data)
-        self._crc32c = google_crc32c.extend(self._crc32c, bytes(data))
+        # It takes bytes alone: a copy only where it was given a part of some.
+        self._crc32c = google_crc32c.extend(self._crc32c, data if isinstance(data, bytes) else bytes(data))
 
     @property
     def md5(self) -> bytes:
@@ -62,13 +63,16 @@ class StagedFile:
 
     Args:
         path: The file; what it holds already is read for the checksums.
+        is_new: Whether it is known that there is no such file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool = False) -> None:
         self.path = path
         self.size = 0
         self.digests = Digests()
         self._descriptor: int | None = None
+        if is_new:
+            return
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             while block := file.read(BLOCK):
                 self.digests.update(block)
@@ -77,16 +81,16 @@ class StagedFile:
     @classmethod
     def new(cls, folder: Path) -> Self:
         """A staged file without content in `folder`."""
-        return cls(folder / secrets.token_hex(16))
+        return cls(folder / secrets.token_hex(16), is_new=True)
 
     def write(self, data: bytes) -> None:
         """Appends; after an OSError (full disk) `size` and the checksums are those of what the file holds."""
-        view = memoryview(data)
-        while view:
-            written = os.write(self._open(), view)
-            self.digests.update(view[:written])
+        rest = data
+        while rest:
+            written = os.write(self._open(), rest)
+            self.digests.update(rest if written == len(rest) else rest[:written])
             self.size += written
-            view = view[written:]
+            rest = rest[written:]
 
     def finish(self) -> Identity:
         """Closes the file, made by now if it is empty, and returns which content it is."""

@@ -97,6 +97,8 @@ class Objects:
     def open(self, target: Target, *, reading: bool = False) -> tuple[StoredObject, BinaryIO]:
         """The live version and its content, which stays readable when the object is replaced; see `get`.
 
+        A content of one block at most is in memory already.
+
         The checksums of a file that another process wrote are left unknown if nobody asked for them before: a
         reader need not wait for them.
         """
@@ -109,8 +111,10 @@ class Objects:
                 on_error.callback(file.close)
                 stored = self._versions.known(target.bucket, target.name, identity)
                 _check(target, stored, reading=reading)
-                on_error.pop_all()
-            return stored, file
+                if stored.size > files.BLOCK:
+                    on_error.pop_all()
+                    return stored, file
+                return stored, io.BytesIO(file.read(stored.size))
 
     def list(
         self, bucket: str, selection: listing.Selection, *, digests: bool = True

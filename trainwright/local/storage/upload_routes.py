@@ -26,6 +26,9 @@ from trainwright.local.storage.resources import object_resource
 from trainwright.local.storage.storage import Storage
 from trainwright.local.storage.uploads import ContentRange, parse_content_range
 
+# Such an object is written sooner than another thread could begin; larger ones would hold up other requests.
+_SMALL = 16384
+
 
 class UploadRoutes:
     """The ways to upload.
@@ -88,7 +91,10 @@ class UploadRoutes:
         attributes = _attributes(resource, request.headers.get("content-type"))
         with self._objects.stage() as staged:
             rest = await stream_into(request, staged.write)
-            stored = await in_thread(self._insert, staged, rest, target, attributes, _stated(request))
+            if not staged.size and len(rest) <= _SMALL:
+                stored = self._insert(staged, rest, target, attributes, _stated(request))
+            else:
+                stored = await in_thread(self._insert, staged, rest, target, attributes, _stated(request))
         return answer(request, object_resource(stored, base_of(request)))
 
     async def _multipart(self, request: Request) -> Response:

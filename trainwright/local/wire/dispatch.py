@@ -19,6 +19,7 @@ from google.api_core import exceptions
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 
 from trainwright.local.store import Store
 
@@ -32,6 +33,7 @@ _LOOK_AGAIN = 20.0
 _THREADS = 16
 _GET_OPERATION = "google.longrunning.Operations/GetOperation"
 _WAIT_OPERATION = "google.longrunning.Operations/WaitOperation"
+_FIELD = re.compile(r"([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?::| .*?:) ")
 _LOCATION = re.compile(r"projects/[^/]+/locations/([^/]+)")
 
 _log = logging.getLogger(__name__)
@@ -84,8 +86,20 @@ class Dispatcher:
         self._unsubscribe: Callable[[], None] = store.subscribe(self._changed)
 
     async def lookup(self, search: Callable[..., Any], *arguments: str) -> Any:
-        """Asks the routes in a thread, since the first question loads the SDK's modules."""
-        return await self._loop.run_in_executor(self._threads, search, *arguments)
+        """Asks the routes; in a thread while that may load the services and modules of the SDK.
+
+        Raises:
+            google.api_core.exceptions.InternalServerError: The services cannot be loaded.
+        """
+        if self._routes.is_loaded and getattr(search, "__self__", None) is self._routes:
+            return search(*arguments)
+        try:
+            return await self._loop.run_in_executor(self._threads, search, *arguments)
+        except exceptions.GoogleAPICallError:
+            raise
+        except Exception as error:
+            _log.exception("the services cannot be loaded")
+            raise exceptions.InternalServerError(f"{type(error).__name__}: {error}") from None
 
     async def call(
         self,
@@ -146,6 +160,8 @@ class Dispatcher:
             else:
                 answer = await self._loop.run_in_executor(self._threads, function, request, context)
             return _as_message(method, answer)
+        except exceptions.InvalidArgument as error:
+            raise _with_field(error, request) from None
         except exceptions.GoogleAPICallError:
             raise
         except Exception as error:
@@ -219,6 +235,23 @@ def location_of(request: Any) -> str | None:
         if found:
             return found[1]
     return None
+
+
+def _with_field(error: exceptions.InvalidArgument, request: Any) -> exceptions.InvalidArgument:
+    """The error with google.rpc.BadRequest for the field that its message begins with, as on Vertex AI."""
+    found = _FIELD.match(error.message)
+    if error.details or found is None:
+        return error
+    pb = getattr(type(request), "pb", None)
+    descriptor = (pb(request) if callable(pb) else request).DESCRIPTOR
+    first = found[1].partition(".")[0]
+    if first not in descriptor.fields_by_name:  # some messages leave out the name of the resource's own field
+        resources = [field.message_type for field in descriptor.fields if field.message_type is not None]
+        if not any(first in resource.fields_by_name for resource in resources):
+            return error
+    violation = error_details_pb2.BadRequest.FieldViolation(field=found[1], description=error.message)
+    details = [error_details_pb2.BadRequest(field_violations=[violation])]
+    return exceptions.InvalidArgument(error.message, details=details)
 
 
 def unimplemented(full_name: str) -> exceptions.MethodNotImplemented:

@@ -53,47 +53,56 @@ class GrpcFrontend(grpc.GenericRpcHandler):
             await self._server.stop(grace=0.5)
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of one call, asked for by gRPC.
+        """The handler of one call, asked for by gRPC in its event loop.
 
-        It is a streaming one for every method: on the wire a unary call is a stream of one message, and so
-        the table need not be read before gRPC's event loop may go on.
+        Until the table has been read, which the loop must not wait for, it is a streaming one for every
+        method: on the wire a unary call is a stream of one message.
         """
         full_name = handler_call_details.method.lstrip("/")
         metadata = dict(handler_call_details.invocation_metadata)
 
-        async def answer(requests: AsyncIterator[bytes], context: Any) -> None:
+        async def answer(request: bytes | AsyncIterator[bytes], context: Any) -> bytes:
             try:
                 left = context.time_remaining()
                 patience = None if left is None else left - _DEADLINE_MARGIN
                 headers: dict[str, str] = {}
-                payload = await self._answer(full_name, metadata, requests, patience, headers)
+                payload = await self._answer(full_name, metadata, request, patience, headers)
                 if headers:
                     await context.send_initial_metadata([(k.lower(), v) for k, v in headers.items()])
-                await context.write(payload)
+                return payload
             except exceptions.GoogleAPICallError as error:
                 await _abort(context, error)
+                raise
 
-        return grpc.stream_stream_rpc_method_handler(answer)
+        async def answer_stream(requests: AsyncIterator[bytes], context: Any) -> None:
+            await context.write(await answer(requests, context))
+
+        if self._routes.is_loaded:
+            method = self._routes.by_name(full_name)
+            if method is not None and not method.streaming:
+                return grpc.unary_unary_rpc_method_handler(answer)
+        return grpc.stream_stream_rpc_method_handler(answer_stream)
 
     async def _answer(
         self,
         full_name: str,
         metadata: Mapping[str, str],
-        requests: AsyncIterator[bytes],
+        request: bytes | AsyncIterator[bytes],
         patience: float | None,
         headers: dict[str, str],
     ) -> bytes:
         try:
             self._account.check(metadata.get("authorization"))
         except CredentialRefused as refusal:
-            raise exceptions.Unauthenticated(f"Request refused: {refusal}") from None
+            raise exceptions.Unauthenticated(f"Request refused: {refusal}", details=refusal.details) from None
         method: Method | None = await self._dispatcher.lookup(self._routes.by_name, full_name)
         if method is None or method.streaming:
             raise unimplemented(full_name)
         version = "v1beta1" if ".v1beta1." in full_name else "v1"
-        request = _parse(method, version, await anext(aiter(requests)))
+        payload = request if isinstance(request, bytes) else await anext(aiter(request))
+        message = _parse(method, version, payload)
         user_agent = f"{metadata.get('x-goog-api-client', '')} {metadata.get('user-agent', '')}"
-        answer = await self._dispatcher.call(method, version, request, user_agent, patience, headers)
+        answer = await self._dispatcher.call(method, version, message, user_agent, patience, headers)
         if self._dispatcher.spoken_version(answer, version) == "v1beta1":
             to_beta(answer)
         return answer.SerializeToString()

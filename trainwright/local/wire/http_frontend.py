@@ -15,6 +15,7 @@ from .credentials import CredentialRefused, GrantRefused, ServiceAccount
 from .dispatch import Dispatcher, unimplemented
 from .proxy import is_google_api
 from .routes import Routes, unserved_method
+from .signed_urls import checked_request, is_signed
 from .transcode import enums_as_integers, error_json, parse_request, to_json
 
 Scope = MutableMapping[str, Any]
@@ -76,7 +77,12 @@ class HttpFrontend:
         if host not in _LOOPBACK and not is_google_api(host):
             raise exceptions.NotFound(f"local Vertex AI does not stand for the host {host!r}")
         storage_key = path[: len(self._storage_key)].encode()
-        if host in _LOOPBACK and hmac.compare_digest(storage_key, self._storage_key):
+        has_key = host in _LOOPBACK and hmac.compare_digest(storage_key, self._storage_key)
+        query = scope["query_string"].decode("latin-1")
+        if (has_key or host == "storage.googleapis.com") and is_signed(query):
+            await self._storage_app(self._signed(scope, query, headers, has_key), receive, send)
+            return
+        if has_key:
             await self._storage_app(scope, receive, send)
             return
         if path == "/token" and (host in _LOOPBACK or host == "oauth2.googleapis.com"):
@@ -85,7 +91,7 @@ class HttpFrontend:
         try:
             self._account.check(headers.get("authorization"))
         except CredentialRefused as refusal:
-            raise exceptions.Unauthenticated(f"Request refused: {refusal}") from None
+            raise exceptions.Unauthenticated(f"Request refused: {refusal}", details=refusal.details) from None
         state = {**scope.get("state", {}), "authenticated": True}
         if _is_storage(host, path):
             await self._storage_app({**scope, "scheme": "https", "state": state}, receive, send)
@@ -98,6 +104,15 @@ class HttpFrontend:
             raise exceptions.NotFound("local Vertex AI keeps no IAM credentials")
         else:
             raise exceptions.MethodNotImplemented(f"{host} is not served by local Vertex AI")
+
+    def _signed(self, scope: Scope, query: str, headers: Mapping[str, str], has_key: bool) -> Scope:
+        """The request of the JSON API that a signed URL stands for."""
+        path = scope["raw_path"].decode("latin-1")
+        path = path[len(self._storage_key) - 1 :] if has_key else path
+        method, path, query = checked_request(scope["method"], path, query, headers, self._account.has_signed)
+        state = {**scope.get("state", {}), "authenticated": True}
+        raw = {"raw_path": path.encode(), "query_string": query.encode()}
+        return {**scope, **raw, "method": method, "path": urllib.parse.unquote(path), "state": state}
 
     async def _grant(self, receive: Receive, send: Send) -> None:
         form = dict(urllib.parse.parse_qsl((await _read_body(receive)).decode("latin-1")))

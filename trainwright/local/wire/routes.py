@@ -20,6 +20,7 @@ _PACKAGES = ("google.cloud.aiplatform_v1", "google.cloud.resourcemanager_v3")
 _VERSION_PREFIX = re.compile(r"^/(v1|v1beta1|ui)/")
 _OPERATIONS = "google.longrunning.Operations"
 _REHEARSAL = "trainwright.local.Rehearsal"
+_LOCATIONS = "google.cloud.location.Locations"
 _MIXINS = ("/google.longrunning.", "/google.cloud.location.", "/google.iam.")
 
 
@@ -65,14 +66,19 @@ class Routes:
     """The table for some services; read at the first use, since the SDK's modules take half a second.
 
     Args:
-        services: Their names, such as "JobService", "Operations", "Projects".
+        services: Their names, such as "JobService", "Operations", "Projects"; gone through at the first use.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._services = tuple(services)
+        self._services = services
         self._lock = threading.Lock()
         self._by_name: dict[str, Method] | None = None
         self._by_verb: dict[str, list[tuple[Binding, Method]]] = {}
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the table has been read, so that asking it takes no time."""
+        return self._by_name is not None
 
     def load(self) -> None:
         """Reads the table unless it has been read.
@@ -80,6 +86,8 @@ class Routes:
         Raises:
             ValueError: A service is none of the SDK's.
         """
+        if self._by_name is not None:
+            return
         with self._lock:
             if self._by_name is not None:
                 return
@@ -133,6 +141,8 @@ def _read_service(service: str) -> list[Method]:
         return _operations()
     if service == "Rehearsal":
         return _rehearsal()
+    if service == "Locations":
+        return _locations()
     for package in _PACKAGES:
         name = f"{package}.services.{_snake(service)}"
         importlib.import_module(package)
@@ -226,6 +236,22 @@ def _rehearsal() -> list[Method]:
     )
     return [
         Method(f"{_REHEARSAL}/Preempt", pb.CancelOperationRequest, empty_pb2.Empty, forms, streaming=False)
+    ]
+
+
+def _locations() -> list[Method]:
+    """google.cloud.location.Locations, which the generated modules mix in as well."""
+    from google.cloud.location import locations_pb2
+
+    pb: Any = locations_pb2
+    one, all_of = "/v1/{name=projects/*/locations/*}", "/v1/{name=projects/*}/locations"
+    rows = (
+        ("GetLocation", pb.GetLocationRequest, pb.Location, one),
+        ("ListLocations", pb.ListLocationsRequest, pb.ListLocationsResponse, all_of),
+    )
+    return [
+        Method(f"{_LOCATIONS}/{rpc}", request, response, (Binding("GET", Template(uri), ""),), False)
+        for rpc, request, response, uri in rows
     ]
 
 

@@ -20,6 +20,7 @@ from .dispatch import Dispatcher
 from .environment import Outside, client_environment
 from .grpc_frontend import GrpcFrontend
 from .http_frontend import App, HttpFrontend
+from .private_files import write_private
 from .proxy import Proxy
 from .routes import Routes
 from .tls import Authority, write_bundle
@@ -44,7 +45,7 @@ class Wire:
         project: The project's ID.
         location: The region of requests that name none.
         token: A secret: the password of the proxy and the first path segment of the storage address.
-        port: Of the proxy; the HTTP server takes the next one. 0 takes two free ones.
+        port: Of the proxy; the HTTP server takes the next one. 0 takes those of the process before, or any.
     """
 
     def __init__(
@@ -82,11 +83,12 @@ class Wire:
             OSError: A port is in use (the message has the address), or the state folder cannot be written.
         """
         with contextlib.ExitStack() as on_failure:
-            proxy_listener = on_failure.enter_context(_bind(self._port))
-            http_listener = on_failure.enter_context(_bind(self._port + 1 if self._port else 0))
-            proxy_port, http_port = proxy_listener.getsockname()[1], http_listener.getsockname()[1]
-            key_file, bundle = self._folder / "key.json", self._folder / "bundle.pem"
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ports = (self._port, self._port + 1) if self._port else _known_ports(self._folder / "ports")
+            proxy_listener, http_listener = (on_failure.enter_context(_bind(port)) for port in ports)
+            proxy_port, http_port = proxy_listener.getsockname()[1], http_listener.getsockname()[1]
+            write_private(self._folder / "ports", f"{proxy_port} {http_port}".encode())
+            key_file, bundle = self._folder / "key.json", self._folder / "bundle.pem"
             authority = Authority(self._folder)
             write_bundle(bundle, authority, self._outside.roots)
             token_uri = f"http://{_HOST}:{http_port}/token"
@@ -188,6 +190,17 @@ def _serve_http(app: App, listener: socket.socket) -> Callable[[], Awaitable[Non
         await task
 
     return stop
+
+
+def _known_ports(path: Path) -> tuple[int, int]:
+    """The ports of the process before this one if they are free, so that its clients go on; else any two."""
+    try:
+        proxy_port, http_port = (int(word) for word in path.read_text().split())
+        for port in (proxy_port, http_port):
+            _bind(port).close()
+    except (OSError, ValueError, OverflowError):
+        return 0, 0
+    return proxy_port, http_port
 
 
 def _bind(port: int) -> socket.socket:

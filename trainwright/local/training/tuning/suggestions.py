@@ -93,6 +93,6 @@ def _frozen(study: Study, trial: Trial) -> optuna.trial.FrozenTrial:
 def _drawn(asked: optuna.Trial, parameter: Parameter) -> Value:
     distribution: Any = distribution_of(parameter)
     if isinstance(distribution, CategoricalDistribution):
-        return outside(parameter, asked.suggest_categorical(parameter.key, distribution.choices))  # type: ignore[arg-type]
+        return outside(parameter, asked.suggest_categorical(parameter.key, distribution.choices))
     draw = asked.suggest_int if parameter.kind in ("INTEGER", "DISCRETE") else asked.suggest_float
     return outside(parameter, draw(parameter.key, distribution.low, distribution.high, log=distribution.log))
