@@ -15,6 +15,7 @@ import click
 from trainwright import __version__
 from trainwright.cli.catalog import catalog
 from trainwright.cli.compile import compile_
+from trainwright.cli.compute import compute
 from trainwright.cli.local import local
 from trainwright.cli.output import Output
 from trainwright.cli.runs import runs
@@ -32,7 +33,7 @@ def cli() -> None:
     """Reusable components for Vertex AI Pipelines, and a local Vertex AI that runs the same compiled YAML."""
 
 
-for command in (compile_, submit, run, runs, local, catalog):
+for command in (compile_, submit, run, runs, local, catalog, compute):
     cli.add_command(command)
 
 
