@@ -20,6 +20,12 @@ and a rehearsal of what happens to spot jobs by how often their machines are tak
 
     [local]
     preempt_every = 60
+
+What `trainwright lint` finds and is meant, with the reason:
+
+    [[lint.allow]]
+    rule = "image-digest"
+    reason = "Debian's fixes are to come in by themselves."
 """
 
 import os
@@ -34,7 +40,7 @@ from trainwright.nearest import nearest
 
 SETTINGS_FILE = "trainwright.toml"
 LOCAL = "local"
-_TABLES = ("environments", "local")
+_TABLES = ("environments", "local", "lint")
 LOCAL_DEFAULTS: dict[str, Any] = {
     "project": "trainwright-local",
     "location": "us-central1",
@@ -100,6 +106,31 @@ class Local(BaseModel):
     """Seconds after which every custom job with strategy SPOT is preempted, again and again."""
 
 
+class Allow(BaseModel):
+    """Findings of `trainwright lint` that are meant: one `[[lint.allow]]`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    rule: Annotated[str, Field(min_length=1)]
+    """Id of the rule."""
+    reason: Annotated[str, Field(min_length=10)]
+    """Why it is meant, for those who read it later."""
+    files: str = "*"
+    """Pattern of the files' paths."""
+    task: str = "*"
+    """Pattern of the tasks' paths."""
+    text: str = ""
+    """A part of the message."""
+
+
+class Lint(BaseModel):
+    """What `trainwright lint` leaves out: `[lint]` of `trainwright.toml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    allow: list[Allow] = []
+
+
 def state_folder() -> Path:
     """Where local Vertex keeps its state: `$TRAINWRIGHT_STATE`, or `.trainwright` in the current folder."""
     return Path(os.environ.get("TRAINWRIGHT_STATE") or ".trainwright").expanduser().absolute()
@@ -160,6 +191,25 @@ def find_local(*, folder: Path | None = None) -> Local:
     """
     path = find_settings(folder or Path.cwd())
     return _local(path, _read_document(path))
+
+
+def find_lint(*, folder: Path | None = None) -> Lint:
+    """Reads what `trainwright lint` leaves out in the nearest `trainwright.toml`; without one, nothing.
+
+    Args:
+        folder: Where to start looking for the settings file; the current folder unless given.
+
+    Raises:
+        UserError: The settings file is wrong.
+    """
+    path = find_settings(folder or Path.cwd())
+    table = _read_document(path).get("lint", {})
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: lint is {_toml_type(table)}, expected a table")
+    try:
+        return Lint.model_validate(table)
+    except ValidationError as error:
+        raise UserError(_first_mistake(f"{path}: lint", error, [*_keys(Lint), *_keys(Allow)])) from error
 
 
 def _read_document(path: Path | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from trainwright import __version__
 from trainwright.cli.catalog import catalog
 from trainwright.cli.compile import compile_
 from trainwright.cli.compute import compute
+from trainwright.cli.lint import lint
 from trainwright.cli.local import local
 from trainwright.cli.output import Output
 from trainwright.cli.runs import runs
@@ -33,7 +34,7 @@ def cli() -> None:
     """Reusable components for Vertex AI Pipelines, and a local Vertex AI that runs the same compiled YAML."""
 
 
-for command in (compile_, submit, run, runs, local, catalog, compute):
+for command in (compile_, submit, run, runs, local, catalog, compute, lint):
     cli.add_command(command)
 
 
