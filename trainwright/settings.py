@@ -9,6 +9,13 @@ An example:
     service_account = "pipelines@acme-ml.iam.gserviceaccount.com"
     labels = { team = "churn" }
     failure_policy = "fast"
+    max_cost = 20.0
+
+    [environments.prod.parameters.churn]
+    machine_type = "n2-standard-16"
+
+    [environments.prod.hours.churn]
+    "train/custom-training-job" = 1.5
 
 The environment `local` needs no entry: it is the local Vertex AI of the state folder. What it runs for
 container images that it does not know is said by their name, with or without a tag:
@@ -75,8 +82,19 @@ class Environment(BaseModel):
     """Overrides what the pipelines' tasks say about caching; unset leaves it to them."""
     failure_policy: Literal["slow", "fast"] | None = None
     """`fast` starts no further task once one has failed; unset is Vertex AI's default, `slow`."""
+    parameters: dict[str, dict[str, Any]] = {}
+    """Values of pipelines' parameters, by the pipeline's file name and the parameter's; `--params` and
+    `--param` win over them."""
+    hours: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = {}
+    """Hours that tasks take, for the estimate of costs, by the pipeline's file name and the task's path."""
+    max_cost: Annotated[float | None, Field(gt=0)] = None
+    """Most that a run may cost by the estimate, in USD: above it nothing is submitted."""
     poll_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Seconds between two looks at a run that is waited for."""
+
+    def parameters_name(self, pipeline: str) -> str:
+        """What the table of a pipeline's parameters is called in the settings."""
+        return f"{SETTINGS_FILE}: environments.{self.name}.parameters.{pipeline}"
 
     @property
     def pipeline_root(self) -> str:

@@ -123,6 +123,12 @@ def regions() -> Mapping[str, frozenset[str]]:
     return _regions()
 
 
+def locations() -> list[str]:
+    """Every region that Vertex AI has (google-cloud-aiplatform 1.165.1, `SUPPORTED_REGIONS`)."""
+    names: list[str] = _document()["locations"]["names"]
+    return names
+
+
 def regions_with(accelerator: str) -> list[str]:
     """The regions where custom training has an accelerator, by name."""
     return sorted(region for region, there in regions().items() if accelerator in there)

@@ -13,8 +13,9 @@ from trainwright.authoring.runtime import is_runtime
 UNKNOWN = "{{$.unknown_before_the_run}}"
 """Stands for a value that the run will make."""
 
-Origin = Literal["constant", "default", "pipeline", "upstream"]
-"""Where an input comes from: the pipeline's author, the component's default, the run's parameters, a task."""
+Origin = Literal["constant", "default", "run", "pipeline", "upstream"]
+"""Where an input comes from: the pipeline's author, the component's default, the run itself by a placeholder
+(`{{$.pipeline_google_cloud_location}}`), the run's parameters, a task."""
 
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\](?:\['[^']*'\])?\}\}")
 # A spec can hold a component inside itself only by mistake; no real one nests deeper.
@@ -170,6 +171,9 @@ class _Walk:
         item = (definition.get("parameterIterator") or {}).get("itemInput")
         if item:
             inputs[item], origins[item] = UNKNOWN, "upstream"
+        for name, value in inputs.items():
+            if isinstance(value, str) and value.startswith("{{$.pipeline_"):
+                origins[name] = "run"
         filled = {name: self.fill(value, inputs) for name, value in inputs.items()}
         return filled, origins
 

@@ -1,6 +1,5 @@
 """Rules of machines: what is asked for must be there, together, in that region, by that strategy."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from trainwright.authoring.worker_pools import DISK_TYPES, MAX_DISK_GB, MIN_DISK
 from trainwright.compiling.jobs import Job, Pool
 from trainwright.compiling.lint.findings import Finding, Rule, milder
 from trainwright.compiling.lint.subject import Subject
+from trainwright.compiling.resources import cpus, gigabytes, number, own_resources
 from trainwright.compiling.tasks import Task
 from trainwright.nearest import nearest
 
@@ -86,7 +86,6 @@ RULES = (MACHINE, REGION, STRATEGY, POOLS, LAUNCHER, TASK, PARAMETER)
 _MAX_CPUS = 96
 _MAX_GB = 624
 _COUNTS = (1, 2, 4, 8, 16)
-_BYTES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -94,8 +93,8 @@ def check(subject: Subject) -> Iterator[Finding]:
     for task, job in subject.jobs:
         if job.has_pools:
             yield from _job(task, job, subject)
-        if _own_resources(task):
-            names = ", ".join(sorted(_own_resources(task)))
+        if own_resources(task):
+            names = ", ".join(sorted(own_resources(task)))
             yield LAUNCHER.found(
                 f"{names} on the task that launches a {job.kind}: the job does not get it",
                 (*task.executor_location, "container", "resources"),
@@ -109,9 +108,9 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 def _job(task: Task, job: Job, subject: Subject) -> Iterator[Finding]:
     location = _where(task)
-    for number, pool in enumerate(job.pools):
+    for index, pool in enumerate(job.pools):
         if pool.spec:
-            yield from _pool(task, job, pool, number, subject)
+            yield from _pool(task, job, pool, index, subject)
     present = [pool for pool in job.pools if pool.spec]
     if len(job.pools) > 4:
         yield POOLS.found(f"{len(job.pools)} worker pools, expected at most 4", location, task=task.path)
@@ -128,10 +127,10 @@ def _job(task: Task, job: Job, subject: Subject) -> Iterator[Finding]:
         yield POOLS.found("FLEX_START with different machines, expected one kind", location, task=task.path)
 
 
-def _pool(task: Task, job: Job, pool: Pool, number: int, subject: Subject) -> Iterator[Finding]:
+def _pool(task: Task, job: Job, pool: Pool, index: int, subject: Subject) -> Iterator[Finding]:
     if not pool.machine_spec:
         return
-    where = f"worker pool {number}: "
+    where = f"worker pool {index}: "
     arguments = (pool.machine_spec.get("machine_type"), pool.accelerator, pool.accelerator_count)
     topology = pool.machine_spec.get("tpu_topology") or None
     if topology is None and _is_tpu(pool):  # Vertex AI takes the machine's own topology
@@ -166,18 +165,18 @@ def _disk(task: Task, pool: Pool, where: str) -> Iterator[Finding]:
 
 
 def _task(task: Task) -> Iterator[Finding]:
-    resources = _own_resources(task)
+    resources = own_resources(task)
     location = (*task.executor_location, "container", "resources")
     parameters = sorted(name for name, value in resources.items() if is_runtime(value))
     if parameters:
         message = f"{', '.join(parameters)} of a task known at run time only, expected a constant"
         yield PARAMETER.found(message, location, task=task.path)
-    cpus = _number(resources.get("resourceCpuLimit", resources.get("cpuLimit")))
-    if cpus is not None and cpus > _MAX_CPUS:
-        yield TASK.found(f"CPU limit {cpus:g}, expected at most {_MAX_CPUS}", location, task=task.path)
-    gigabytes = _gigabytes(resources)
-    if gigabytes is not None and gigabytes > _MAX_GB:
-        message = f"memory limit {gigabytes:g} GB, expected at most {_MAX_GB}"
+    limit = cpus(resources)
+    if limit is not None and limit > _MAX_CPUS:
+        yield TASK.found(f"CPU limit {limit:g}, expected at most {_MAX_CPUS}", location, task=task.path)
+    memory = gigabytes(resources)
+    if memory is not None and memory > _MAX_GB:
+        message = f"memory limit {memory:g} GB, expected at most {_MAX_GB}"
         yield TASK.found(message, location, task=task.path)
     accelerator = resources.get("accelerator")
     if isinstance(accelerator, dict):
@@ -186,7 +185,7 @@ def _task(task: Task) -> Iterator[Finding]:
 
 def _accelerator(task: Task, accelerator: dict[str, Any], location: tuple[str, ...]) -> Iterator[Finding]:
     kind = accelerator.get("resourceType") or accelerator.get("type")
-    count = _number(accelerator.get("resourceCount", accelerator.get("count")))
+    count = number(accelerator.get("resourceCount", accelerator.get("count")))
     if isinstance(kind, str) and kind and not is_runtime(kind):
         name = accelerator_name(kind)
         if name in accelerators() and accelerators()[name].end_of_support is None:
@@ -203,11 +202,6 @@ def _accelerator(task: Task, accelerator: dict[str, Any], location: tuple[str, .
         yield TASK.found(message, location, task=task.path)
 
 
-def _own_resources(task: Task) -> dict[str, Any]:
-    found = task.container.get("resources")
-    return found if isinstance(found, dict) else {}
-
-
 def _where(task: Task) -> tuple[str, ...]:
     given = (task.definition.get("inputs") or {}).get("parameters") or {}
     if "worker_pool_specs" in given:
@@ -219,21 +213,3 @@ def _is_tpu(pool: Pool) -> bool:
     name = pool.machine_spec.get("machine_type")
     known = machine_types().get(name) if isinstance(name, str) else None
     return known is not None and (known.tpu is not None or known.name == "cloud-tpu")
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = re.fullmatch(r"([0-9.]+)(m?)", value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    return float(match[1]) / (1000 if match[2] else 1)
-
-
-def _gigabytes(resources: dict[str, Any]) -> float | None:
-    """The memory limit in GB; kfp's old field has it as a number of them."""
-    limit = resources.get("resourceMemoryLimit")
-    match = re.fullmatch(r"([0-9.]+)\s*([KMGT]?i?)B?", limit) if isinstance(limit, str) else None
-    if match is not None and match[2] in _BYTES:
-        return float(match[1]) * _BYTES[match[2]] / 1e9
-    return _number(resources.get("memoryLimit"))
