@@ -1,5 +1,6 @@
 """Rules of how tasks run: caching, spot, time limits, retries."""
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -88,9 +89,9 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 def _caching(task: Task) -> Iterator[Finding]:
     location = (*task.location, "cachingOptions")
-    clock = next((match for text in _sources(task) if (match := _CLOCK.search(text))), None)
+    clock = next((found for text in _sources(task) if (found := _clock(text))), None)
     if clock is not None:
-        message = f"cached, and what it computes depends on {clock[0].rstrip('(')}"
+        message = f"cached, and what it computes depends on {clock}"
         yield CACHE.found(message, location, task=task.path)
         return
     # What comes from another task changes with the data, as far as that is for the pipeline's author to know.
@@ -103,6 +104,12 @@ def _caching(task: Task) -> Iterator[Finding]:
         if _SOURCE_NAME.match(name) and (is_runtime(value) or _is_external(value)):
             yield CACHE.found(f"cached, and reads {name}, whose data may move", location, task=task.path)
             return
+
+
+@functools.lru_cache(maxsize=4096)  # the same sources stand in many pipelines
+def _clock(text: str) -> str | None:
+    match = _CLOCK.search(text)
+    return match[0].rstrip("(") if match is not None else None
 
 
 def _is_external(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Rules of Python packages that tasks and jobs install when they start."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -64,7 +65,12 @@ def _scripts(command: list[Any]) -> Iterator[str]:
             yield script
 
 
-def _unpinned(text: str) -> Iterator[str]:
+@functools.lru_cache(maxsize=4096)  # the same commands stand in many pipelines
+def _unpinned(text: str) -> tuple[str, ...]:
+    return tuple(_find_unpinned(text))
+
+
+def _find_unpinned(text: str) -> Iterator[str]:
     if "pip" not in text or "install" not in text:
         return
     for match in _INSTALL.finditer(text):

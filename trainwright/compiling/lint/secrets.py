@@ -1,5 +1,6 @@
 """Rules of secrets: a compiled pipeline is stored, copied and shown in the console."""
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -64,9 +65,13 @@ def _environment(task: Task, location: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _forms(text: str, what: str, location: tuple[str, ...], task: str) -> Iterator[Finding]:
-    for form, pattern in _FORMS.items():
-        if pattern.search(text):
-            yield KEY.found(f"{what} what looks like {form}", location, task=task)
+    for form in _forms_in(text):
+        yield KEY.found(f"{what} what looks like {form}", location, task=task)
+
+
+@functools.lru_cache(maxsize=4096)  # the same sources stand in many pipelines, and each in every environment
+def _forms_in(text: str) -> tuple[str, ...]:
+    return tuple(form for form, pattern in _FORMS.items() if pattern.search(text))
 
 
 def _named(name: str, value: Any, location: tuple[str, ...], task: str) -> Iterator[Finding]:
