@@ -10,8 +10,9 @@ from trainwright.compiling.cost import estimate, runs_a_month
 from trainwright.compiling.spec import read_pipeline
 from trainwright.errors import UserError
 
-# USD an hour on Vertex AI: price page (e2-standard-4, us-central1), and the rules on the prices of the Cloud
-# Billing Catalog of 2026-07-30. Disk: 100 GB pd-ssd, 1.15 times 0.17 (0.187 in Europe) a GB and month of 730 h.
+# USD an hour on Vertex AI: price page (e2-standard-4, us-central1), and the rules on the prices of the
+# Cloud Billing Catalog of 2026-07-30. Disk: 100 GB pd-ssd, 1.15 times 0.17 (0.187 in Europe) a GB and month
+# of 730 h.
 E2_4, E2_8, E2_4_EUROPE = 0.154126, 0.308252, 0.169668
 A100_SPOT_EUROPE = 2.2550
 DISK, DISK_EUROPE = 100 * 0.1955 / 730, 100 * 0.21505 / 730

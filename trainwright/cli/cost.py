@@ -1,12 +1,13 @@
 """`trainwright cost`, and the estimate that `trainwright submit` prints."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainwright.cli.output import Output
+from trainwright.cli.output import Output, duration
 from trainwright.errors import UserError
 
 if TYPE_CHECKING:
@@ -155,13 +156,13 @@ def _measured(pipeline: "CompiledPipeline", environment: "Environment") -> dict[
 
 
 def _without_iterations(path: str) -> str:
-    """A task's path in the pipeline: in a run, iterations of loops stand in it."""
-    return "/".join(part for part in path.split("/") if not part.isdigit())
+    """A task's path in the pipeline: in a run iterations are numbered in it, `for-loop-2[0]/add`."""
+    return re.sub(r"\[\d+\]", "", path)
 
 
 def _print(line: "Line") -> None:
     amount = f"{line.usd:.4f}" if line.usd is not None else "unknown"
-    hours = f", {line.hours:.2f} h" if line.hours is not None else ""
+    hours = f", {duration(line.hours * 3600)}" if line.hours is not None else ""
     click.echo(
         f"{amount:>10} USD  {line.task or '(run)'}: {line.what}{hours} ({'; '.join(line.assumptions)})"
     )
