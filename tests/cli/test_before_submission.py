@@ -82,6 +82,19 @@ def test_submit_refuses_what_costs_more_than_the_environment_allows(folder: Path
     assert not (folder / ".trainwright").exists()
 
 
+def test_submit_refuses_what_vertex_ai_would(folder: Path) -> None:
+    compiled = folder / "compiled" / "pipelines" / "sums.yaml"
+    resources = "        resources:\n          resourceCpuLimit: '128'\n"
+    image = "        image: python:3.11-slim\n"
+    text = compiled.read_text()
+    assert image in text
+    (folder / "large.yaml").write_text(text.replace(image, image + resources))
+    done = trainwright(folder, "run", "large.yaml", "--param", "first=1")
+    assert done.returncode == 2
+    assert "task add: CPU limit 128, expected at most 96 (rule task-resources)" in done.stderr
+    assert not (folder / ".trainwright").exists()
+
+
 def test_check_shows_a_table_and_every_reason(folder: Path) -> None:
     done = trainwright(folder, "check")
     assert done.returncode == 1

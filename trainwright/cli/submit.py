@@ -150,6 +150,7 @@ def _submit(
     )
     for remark in pipeline.notes:
         note(f"note: {remark}")
+    _check_findings(request, where)
     _check_cost(request, where)
     with vertex(where, outlive=not wait, runtime=runtime) as session:
         job = _create(request, session)
@@ -157,6 +158,35 @@ def _submit(
             _follow(job, output, session)
         else:
             _leave(job, output, session)
+
+
+def _check_findings(request: _Request, environment: "Environment") -> None:
+    """Looks through the pipeline with the run's own parameters and region.
+
+    Raises:
+        UserError: Vertex AI would refuse it, and the settings do not allow that.
+    """
+    from trainwright.compiling.lint.check import check_opt_outs, lint_document, without_allowed
+    from trainwright.compiling.lint.document import read_document
+    from trainwright.settings import find_lint
+
+    allow = find_lint().allow
+    check_opt_outs(allow)
+    found = lint_document(
+        read_document(request.pipeline.path),
+        parameters=request.parameters,
+        location=environment.location,
+        project=environment.project,
+    )
+    errors = [finding for finding in without_allowed(found, allow) if finding.severity == "error"]
+    if errors:
+        first = errors[0]
+        task = f"task {first.task}: " if first.task else ""
+        more = f"; {len(errors) - 1} more errors" if errors[1:] else ""
+        raise UserError(
+            f"{first.file}:{first.line}: {task}{first.message} (rule {first.rule}){more};"
+            f" `trainwright check --env {environment.name}` shows all"
+        )
 
 
 def _check_cost(request: _Request, environment: "Environment") -> None:
