@@ -16,20 +16,18 @@ CACHE = Rule(
     "warning",
     "What reads data that moves is not served from the cache",
     "The cache's key holds parameters and artifacts, not what is behind a URI, a table or a clock, and it"
-    " has no end: a"
-    " weekly retraining reads new rows, and gets last month's from the cache (kubeflow/pipelines#4857,"
-    " #6578).",
+    " has no end: a weekly retraining reads new rows, and gets last month's from the cache"
+    " (kubeflow/pipelines#4857, #6578).",
     "`task.set_caching_options(False)`, or give the task something that changes with the data, as"
-    " `fingerprint_source`"
-    " does for `ingest`.",
+    " `fingerprint_source` does for `ingest`.",
 )
 SPOT = Rule(
     "spot-checkpoint",
     "warning",
     "A spot job has a directory to keep checkpoints in",
     "A spot machine is taken away at any time and the job begun anew, up to six times; without"
-    " `base_output_directory`"
-    ' there is no AIP_CHECKPOINT_DIR and all is lost. Vertex AI documentation, "Use Spot VMs", 2026-08-22.',
+    ' `base_output_directory` there is no AIP_CHECKPOINT_DIR and all is lost. Vertex AI documentation, "Use'
+    ' Spot VMs", 2026-08-22.',
     "Give `base_output_directory`, and a program that goes on from AIP_CHECKPOINT_DIR.",
 )
 TIMEOUT = Rule(

@@ -13,8 +13,7 @@ CACHED = Rule(
     "warning",
     "An exit task is not served from the cache",
     "Without the run's final status among its inputs, an exit task of the second run has the same key as"
-    " that of the"
-    " first: the message is not sent, the clean-up is not done.",
+    " that of the first: the message is not sent, the clean-up is not done.",
     "`task.set_caching_options(False)`, or take `dsl.PipelineTaskFinalStatus`.",
 )
 LOOP = Rule(

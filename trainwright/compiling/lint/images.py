@@ -24,21 +24,18 @@ ENDED = Rule(
     "error",
     "A prebuilt image is still available",
     "After the end of its availability a prebuilt image is no longer there and new jobs that use it may be"
-    " refused. By"
-    " 2026-10-23 that holds for every prebuilt TensorFlow, PyTorch, scikit-learn and XGBoost training image."
-    " Vertex AI"
-    ' documentation, "Prebuilt containers" and "Framework support policy", 2026-08-22.',
-    "Use an image of your own, or `trainwright.authoring.programs.Program`, which carries its source in the"
-    " YAML and"
-    " needs none.",
+    " refused. By 2026-10-23 that holds for every prebuilt TensorFlow, PyTorch, scikit-learn and XGBoost"
+    ' training image. Vertex AI documentation, "Prebuilt containers" and "Framework support policy",'
+    " 2026-08-22.",
+    "Use an image of your own, or `trainwright.authoring.programs.Program`, which carries its source in"
+    " the YAML and needs none.",
 )
 ENDING = Rule(
     "image-ending",
     "warning",
     "A prebuilt image is still supported",
-    "After the end of support an image gets no more fixes; within 90 days of the end of its availability it"
-    " is time to"
-    " move. Sources: as for image-ended.",
+    "After the end of support an image gets no more fixes; within 90 days of the end of its availability"
+    " it is time to move. Sources: as for image-ended.",
     "Use a newer one of the message's framework, or an image of your own.",
 )
 RULES = (DIGEST, ENDED, ENDING)

@@ -24,8 +24,8 @@ JOB = Rule(
     "job-limits",
     "error",
     "A job keeps to Vertex AI's limits",
-    "At most 7 days, 100,000 characters of arguments, 100 environment variables and packages a pool."
-    f' API v1 and "Create a Python training application for a prebuilt container", 2026-08-22; {_QUOTAS}',
+    "At most 7 days, 100,000 characters of arguments, 100 environment variables and packages a pool. API"
+    f' v1 and "Create a Python training application for a prebuilt container", 2026-08-22; {_QUOTAS}',
     "Use what the message names.",
 )
 TRIALS = Rule(
@@ -41,8 +41,7 @@ BUDGET = Rule(
     "error",
     "An AutoML budget is within its bounds",
     "In milli node hours: tables and forecasting 1,000 to 72,000, image classification 8,000 to 800,000,"
-    " object"
-    ' detection 20,000 to 900,000. Vertex AI documentation, "AutoML training overview", 2026-08-22.',
+    ' object detection 20,000 to 900,000. Vertex AI documentation, "AutoML training overview", 2026-08-22.',
     "Use a budget within the bounds: 1,000 is one node hour.",
 )
 RULES = (TASKS, JOB, TRIALS, BUDGET)

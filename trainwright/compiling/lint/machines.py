@@ -21,8 +21,7 @@ MACHINE = Rule(
     "error",
     "Machine type, accelerator and count exist together",
     "Vertex AI accepts exact pairs only: an n1-standard-32 takes 2 or 4 T4, not 1. It finds a wrong one"
-    " minutes after"
-    f" the submission, when the tasks before it are paid for. {_SOURCE}",
+    f" minutes after the submission, when the tasks before it are paid for. {_SOURCE}",
     "Use what the message names. `trainwright compute show MACHINE` shows what a machine type takes;"
     " `trainwright.authoring.machines.Machine` refuses a wrong pair when it is written.",
 )
@@ -30,8 +29,8 @@ REGION = Rule(
     "machine-region",
     "error",
     "The accelerator is in the region for training",
-    "A job for an accelerator that its region does not have never starts: it waits in the queue."
-    ' Vertex AI documentation, "Locations", 2026-08-22.',
+    "A job for an accelerator that its region does not have never starts: it waits in the queue. Vertex AI"
+    ' documentation, "Locations", 2026-08-22.',
     "Run in a region that has it, or use another accelerator.",
 )
 STRATEGY = Rule(
@@ -39,10 +38,8 @@ STRATEGY = Rule(
     "error",
     "The machine can be had by the scheduling strategy",
     "Flex start is for certain GPUs only, single H100s cannot be had on demand, TPU slices of several"
-    " machines not as"
-    ' spot. Vertex AI documentation, "Use Spot VMs" and "Dynamic Workload Scheduler", 2026-08-22; H100:'
-    " Google Cloud"
-    " blog, 2025-08.",
+    ' machines not as spot. Vertex AI documentation, "Use Spot VMs" and "Dynamic Workload Scheduler",'
+    " 2026-08-22; H100: Google Cloud blog, 2025-08.",
     "Use a strategy that the message names.",
 )
 POOLS = Rule(
@@ -50,8 +47,8 @@ POOLS = Rule(
     "error",
     "Worker pools are as Vertex AI wants them",
     "The first pool has one replica, there are at most four, a TPU job has one pool of one replica, flex"
-    " start wants"
-    f' the same machine in all. Vertex AI documentation, "Distributed training", 2026-08-22; {_SOURCE}',
+    ' start wants the same machine in all. Vertex AI documentation, "Distributed training", 2026-08-22;'
+    f" {_SOURCE}",
     "`trainwright.authoring.worker_pools.worker_pool_specs` refuses wrong pools when they are written.",
 )
 LAUNCHER = Rule(
@@ -59,8 +56,7 @@ LAUNCHER = Rule(
     "warning",
     "CPU, memory and accelerators are asked for by the job, not by the task that launches it",
     "`set_cpu_limit` and `set_accelerator_type` on a task made from a custom job change the machine of its"
-    " launcher,"
-    " which only waits; the training gets nothing of it, and the launcher costs more.",
+    " launcher, which only waits; the training gets nothing of it, and the launcher costs more.",
     "Give `machine_type` and `accelerator_type` to the custom job instead.",
 )
 TASK = Rule(
@@ -68,8 +64,7 @@ TASK = Rule(
     "error",
     "A task's own limits are ones that Vertex AI Pipelines has",
     "At most 96 CPUs and 624 GB; accelerators by the API's names. Vertex AI documentation, \"Machine types"
-    " for"
-    ' pipelines", 2026-08-22.',
+    ' for pipelines", 2026-08-22.',
     "Use smaller limits, or a custom job, whose machines are larger.",
 )
 PARAMETER = Rule(
@@ -77,8 +72,8 @@ PARAMETER = Rule(
     "warning",
     "A task's limits are constants",
     "kfp 2.17 writes only the new fields (`resourceCpuLimit`) for a limit that is a pipeline parameter;"
-    " whether Vertex"
-    " AI reads them is not documented, so the task may get its default machine (tried 2026-11-23).",
+    " whether Vertex AI reads them is not documented, so the task may get its default machine (tried"
+    " 2026-11-23).",
     "Use a constant, or a custom job, whose machine_type may be a parameter.",
 )
 RULES = (MACHINE, REGION, STRATEGY, POOLS, LAUNCHER, TASK, PARAMETER)

@@ -14,28 +14,26 @@ DOCUMENTS = Rule(
     "two-documents",
     "warning",
     "The file is one YAML document",
-    "kfp writes Kubernetes' settings and `PipelineConfig` as a second document, which Vertex AI has nothing"
-    " like;"
-    " `aiplatform.PipelineJob` itself raises ComposerError on such a file (google-cloud-aiplatform 1.165 and"
-    " 2.7)."
-    " It is an error where a task depends on what Kubernetes alone can do.",
+    "kfp writes Kubernetes' settings and `PipelineConfig` as a second document, which Vertex AI has"
+    " nothing like; `aiplatform.PipelineJob` itself raises ComposerError on such a file"
+    " (google-cloud-aiplatform 1.165 and 2.7). It is an error where a task depends on what Kubernetes alone"
+    " can do.",
     "Leave kfp-kubernetes and PipelineConfig out; `trainwright submit` leaves out what nothing depends on.",
 )
 NAME = Rule(
     "pipeline-name",
     "error",
     "The pipeline's name makes a job id",
-    "A job's id is `[a-z][-a-z0-9]{0,127}`, and the SDK makes it of the name and fifteen characters of time"
-    " (google-cloud-aiplatform 1.165, `pipeline_jobs.py`).",
+    "A job's id is `[a-z][-a-z0-9]{0,127}`, and the SDK makes it of the name and fifteen characters of"
+    " time (google-cloud-aiplatform 1.165, `pipeline_jobs.py`).",
     "Use lower-case letters, digits and hyphens, a letter first, at most 112 characters.",
 )
 LABELS = Rule(
     "labels",
     "error",
     "Labels are ones that Google Cloud takes",
-    "Keys of 1 to 63 characters that begin with a letter, values of up to 63; lower-case letters, digits, _"
-    " and -; at"
-    ' most 64. Google Cloud, "Requirements for labels", 2026-08; API v1.',
+    "Keys of 1 to 63 characters that begin with a letter, values of up to 63; lower-case letters, digits,"
+    ' _ and -; at most 64. Google Cloud, "Requirements for labels", 2026-08; API v1.',
     "Use what the message names.",
 )
 COLLISION = Rule(
@@ -43,8 +41,7 @@ COLLISION = Rule(
     "error",
     "A component that is made a custom job has no parameter named as one of the job's fields",
     "`create_custom_training_job_from_component` puts both into one list: a component's own `labels` or"
-    " `timeout` takes"
-    " the place of the job's (google-cloud-pipeline-components 2.22, tried 2026-11-23).",
+    " `timeout` takes the place of the job's (google-cloud-pipeline-components 2.22, tried 2026-11-23).",
     "Rename the component's parameter.",
 )
 RULES = (DOCUMENTS, NAME, LABELS, COLLISION)

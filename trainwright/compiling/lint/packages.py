@@ -14,8 +14,7 @@ UNPINNED = Rule(
     "warning",
     "Every package that is installed has an exact version",
     "`pandas` is another program next month: a schedule that ran for a year fails one Sunday night, or"
-    " computes"
-    " something else.",
+    " computes something else.",
     "Write `pandas==3.1.1` in `packages_to_install`, or put the packages into the image.",
 )
 RULES = (UNPINNED,)

@@ -12,19 +12,17 @@ LOCATION = Rule(
     "warning",
     "A task's region is the run's",
     "58 of the official components default to us-central1 instead of the run's region"
-    " (google-cloud-pipeline-components"
-    " 2.22): a run in Europe then trains or stores in America, without a word (kubeflow/pipelines#11283).",
+    " (google-cloud-pipeline-components 2.22): a run in Europe then trains or stores in America, without a"
+    " word (kubeflow/pipelines#11283).",
     "Give `location=LOCATION_PLACEHOLDER` of google_cloud_pipeline_components, which is the run's own"
-    " region, or a"
-    " parameter of the pipeline.",
+    " region, or a parameter of the pipeline.",
 )
 PROJECT = Rule(
     "project-fixed",
     "warning",
     "No project stands in the YAML",
-    "What is compiled for one project cannot be promoted to another: it would have to be compiled anew, and"
-    " so be other"
-    " than what was tested.",
+    "What is compiled for one project cannot be promoted to another: it would have to be compiled anew,"
+    " and so be other than what was tested.",
     "Give `project=PROJECT_ID_PLACEHOLDER`, or a parameter of the pipeline without default.",
 )
 BUCKET = Rule(

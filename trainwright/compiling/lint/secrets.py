@@ -14,8 +14,8 @@ KEY = Rule(
     "secret",
     "error",
     "No key or token stands in the YAML",
-    "The YAML goes into repositories, buckets and the console, where everybody who may look at runs may read"
-    " it.",
+    "The YAML goes into repositories, buckets and the console, where everybody who may look at runs may"
+    " read it.",
     "Take it out, revoke it, and let the task read Secret Manager by its service account.",
 )
 NAMED = Rule(

@@ -13,9 +13,8 @@ SERVICE = Rule(
     "error",
     "No task uses a service that is shut down or will be",
     "The official components still export operations of services that are gone"
-    " (google-cloud-pipeline-components 2.22)."
-    ' Vertex AI documentation, "Vertex AI deprecations", 2026-04-10. A service that is still there is a'
-    " warning.",
+    ' (google-cloud-pipeline-components 2.22). Vertex AI documentation, "Vertex AI deprecations",'
+    " 2026-04-10. A service that is still there is a warning.",
     "Use what the message names.",
 )
 RULES = (SERVICE,)
