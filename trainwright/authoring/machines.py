@@ -77,7 +77,7 @@ class Machine:
         return f"Machine({', '.join(given)})"
 
     def _complete(self) -> None:
-        machine = None if is_runtime(self.machine_type) else machine_types().get(self.machine_type)
+        machine = machine_types().get(self.machine_type) if isinstance(self.machine_type, str) else None
         if machine is None:
             return
         if machine.fixed and self.accelerator is None and self.count is None:
@@ -147,7 +147,7 @@ def problems(
     Returns:
         One line for each reason, the most telling first; empty if it can be had as far as is known.
     """
-    machine = None if is_runtime(machine_type) else machine_types().get(machine_type)
+    machine = machine_types().get(machine_type) if isinstance(machine_type, str) else None
     if machine is None and not is_runtime(machine_type):
         known = nearest(str(machine_type), machine_types()) if machine_type else "none is given"
         if known.startswith("known:"):
@@ -169,7 +169,7 @@ def problems(
 
 
 def _accelerator_problems(accelerator: Any, today: date) -> list[str]:
-    known = accelerators().get(accelerator)
+    known = accelerators().get(accelerator) if isinstance(accelerator, str) else None
     if known is None:
         names = [name for name, entry in accelerators().items() if not entry.end_of_support]
         short = accelerator_name(str(accelerator))

@@ -8,6 +8,7 @@ Sources: Vertex AI price page, read 2026-09 (run 0.03 USD, AutoML by node hour);
 training; the rest in `trainwright/authoring/catalogue/compute.json`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -209,13 +210,13 @@ class _Count:
         )
 
     def _disk(self, pool: Pool) -> Price:
-        disk = pool.spec.get("disk_spec") if isinstance(pool.spec.get("disk_spec"), dict) else {}
-        assert isinstance(disk, dict)
-        size = disk.get("boot_disk_size_gb") or DEFAULT_DISK_GB
-        kind = disk.get("boot_disk_type") or "pd-ssd"
-        known = isinstance(size, int | float) and not is_runtime(kind)
+        found = pool.spec.get("disk_spec")
+        disk = found if isinstance(found, dict) else {}
+        size, kind = disk.get("boot_disk_size_gb"), disk.get("boot_disk_type")
         return disk_price(
-            kind if known else "pd-ssd", size if known else DEFAULT_DISK_GB, location=self._location
+            kind if isinstance(kind, str) and kind and not is_runtime(kind) else "pd-ssd",
+            size if isinstance(size, int | float) and size else DEFAULT_DISK_GB,
+            location=self._location,
         )
 
     def _automl(self, task: Task, job: Job, repeated: tuple[int, str]) -> Line:
@@ -255,8 +256,7 @@ def _step_machine(task: Task) -> tuple[Machine | None, str]:
     if not resources:
         return Machine(STEP_MACHINE), ""
     least_cpus, least_gb = cpus(resources) or 0, gigabytes(resources) or 0
-    wanted = resources.get("accelerator") if isinstance(resources.get("accelerator"), dict) else {}
-    assert isinstance(wanted, dict)
+    wanted = resources.get("accelerator") or {}
     kind = wanted.get("resourceType") or wanted.get("type")
     count = int(number(wanted.get("resourceCount", wanted.get("count"))) or 1)
     if is_runtime(resources):
@@ -276,9 +276,8 @@ def _step_machine(task: Task) -> tuple[Machine | None, str]:
             fitting.append((hourly, machine))
     if not fitting:
         return None, "no machine of the catalogue has its limits"
-    return min(fitting, key=lambda pair: pair[0])[
-        1
-    ], "the cheapest machine with its limits; Vertex AI chooses"
+    _, cheapest = min(fitting, key=lambda pair: pair[0])
+    return cheapest, "the cheapest machine with its limits; Vertex AI chooses"
 
 
 def _trials(job: Job | None) -> tuple[int, int]:
@@ -311,7 +310,8 @@ def _assumed(*parts: str) -> tuple[str, ...]:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and math.isfinite(value) else None
 
 
 def runs_a_month(cron: str) -> float:

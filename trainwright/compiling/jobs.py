@@ -55,10 +55,10 @@ class Pool:
         """The container, or the Python package with its executor image as `image_uri`."""
         container = self.spec.get("container_spec")
         if isinstance(container, dict):
-            return container
+            return _with_lists(container)
         package = self.spec.get("python_package_spec")
         if isinstance(package, dict):
-            return {**package, "image_uri": package.get("executor_image_uri", "")}
+            return {**_with_lists(package), "image_uri": package.get("executor_image_uri", "")}
         return {}
 
     def machine(self) -> Machine:
@@ -133,6 +133,12 @@ def job_of(task: Task) -> Job | None:
             "HyperparameterTuningJob" if "max_trial_count" in task.inputs else "CustomJob", {}, task.inputs
         )
     return None
+
+
+def _with_lists(container: Mapping[str, Any]) -> dict[str, Any]:
+    """A container without those of its lists that are something else."""
+    lists = ("command", "args", "env", "package_uris")
+    return {key: value for key, value in container.items() if key not in lists or isinstance(value, list)}
 
 
 def _job(kind: str, request: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:

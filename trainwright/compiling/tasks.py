@@ -3,6 +3,7 @@
 A value that the run will make is text with a placeholder, so that `is_runtime` knows it.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ Origin = Literal["constant", "default", "run", "pipeline", "upstream"]
 (`{{$.pipeline_google_cloud_location}}`), the run's parameters, a task."""
 
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\](?:\['[^']*'\])?\}\}")
-# A spec can hold a component inside itself only by mistake; no real one nests deeper.
-_DEEPEST = 100
+# A spec can hold a component inside itself only by mistake; no real one nests deeper, or has more tasks:
+# Vertex AI ends a run at 10,000.
+_DEEPEST = 50
+MOST = 20_000
+"""Most tasks that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def tasks(
         placeholders: Values of the run's own placeholders, such as `{{$.pipeline_google_cloud_location}}`.
 
     Returns:
-        The tasks, each after the one that it is in.
+        The tasks, each after the one that it is in, at most MOST.
     """
     root = spec["root"]
     values: dict[str, Any] = {}
@@ -96,7 +100,8 @@ def tasks(
         values[name] = (parameters or {}).get(name, definition.get("defaultValue", UNKNOWN))
     walk = _Walk(spec, placeholders or {})
     origins: dict[str, Origin] = dict.fromkeys(values, "pipeline")
-    return list(walk.dag(root, ("root",), "", values, origins, iterations=1, conditional=False, depth=0))
+    found = walk.dag(root, ("root",), "", values, origins, iterations=1, conditional=False, depth=0)
+    return list(itertools.islice(found, MOST))
 
 
 class _Walk:
@@ -119,7 +124,7 @@ class _Walk:
     ) -> Iterator[Task]:
         if depth > _DEEPEST:
             return
-        for name, definition in (component.get("dag") or {}).get("tasks", {}).items():
+        for name, definition in ((component.get("dag") or {}).get("tasks") or {}).items():
             reference = (definition.get("componentRef") or {}).get("name", "")
             inner = self._components.get(reference) or {}
             label = inner.get("executorLabel", "")

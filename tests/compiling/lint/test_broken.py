@@ -2,13 +2,16 @@
 
 import copy
 import json
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trainwright.compiling.cost import estimate
 from trainwright.compiling.lint.check import lint, lint_document, rules
 from trainwright.compiling.lint.document import read_document
 
@@ -356,3 +359,31 @@ def test_a_broken_file_is_found(sound: Path, tmp_path: Path, text: str, rule: st
     path.write_text(text.replace("SOUND", sound.read_text()))
     (finding,) = lint([path], today=TODAY).findings
     assert (finding.rule, message in finding.message) == (rule, True), finding.message
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, item in items for place in ((*path, key), *_places(item, (*path, key)))]
+
+
+def test_a_damaged_pipeline_is_found_or_clean_but_never_an_exception(
+    sound_spec: Spec, tmp_path: Path
+) -> None:
+    draw = random.Random(7)
+    places = [place for place in _places(sound_spec) if len(place) > 1 and place[0] != "pipelineInfo"]
+    path = _write(sound_spec, tmp_path)
+    document = read_document(path)
+    unreadable = 0
+    for _ in range(400):
+        spec = copy.deepcopy(sound_spec)
+        *outer, last = draw.choice(places)
+        inside: Any = spec
+        for key in outer:
+            inside = inside[key]
+        inside[last] = draw.choice([None, [], {}, "x", 1, True, [1], {"a": 1}, ["a", None], float("nan")])
+        found = lint_document(replace(document, spec=spec), location="europe-west4", today=TODAY)
+        if any(finding.rule == "unreadable" for finding in found):
+            unreadable += 1
+        else:
+            assert estimate(spec, location="europe-west4").usd > 0
+    assert 40 < unreadable < 360

@@ -21,6 +21,7 @@ from trainwright.compiling.lint import (
 )
 from trainwright.compiling.lint.document import Document, NoPipeline, read_document
 from trainwright.compiling.lint.findings import Finding, Rule
+from trainwright.compiling.lint.form import form_problem
 from trainwright.compiling.lint.subject import Subject
 from trainwright.errors import UserError
 from trainwright.nearest import nearest
@@ -115,6 +116,10 @@ def lint_document(
     Returns:
         The findings with file and line, by line.
     """
+    problem = form_problem(document.spec)
+    if problem is not None:
+        finding = UNREADABLE.found(*problem)
+        return [replace(finding, file=document.path, line=document.line(finding.location))]
     subject = Subject(document, today or date.today(), parameters or {}, location, project)
     found = {finding: None for family in _FAMILIES for finding in family.check(subject)}
     placed = [replace(finding, file=document.path, line=document.line(finding.location)) for finding in found]

@@ -89,7 +89,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         if job.has_pools:
             yield from _job(task, job, subject)
         if own_resources(task):
-            names = ", ".join(sorted(own_resources(task)))
+            names = ", ".join(sorted(map(str, own_resources(task))))
             yield LAUNCHER.found(
                 f"{names} on the task that launches a {job.kind}: the job does not get it",
                 (*task.executor_location, "container", "resources"),
