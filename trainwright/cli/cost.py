@@ -60,6 +60,7 @@ def cost(
     """
     from trainwright.cli.submit import find_pipeline
     from trainwright.compiling.cost import runs_a_month
+    from trainwright.compiling.lint.form import form_problem
     from trainwright.compiling.parameters import resolve
     from trainwright.compiling.spec import read_pipeline
     from trainwright.settings import find_environment
@@ -67,6 +68,9 @@ def cost(
     where = find_environment(environment)
     monthly = runs_a_month(cron) if cron is not None else None
     pipeline = read_pipeline(find_pipeline(name))
+    problem = form_problem(pipeline.spec)
+    if problem is not None:
+        raise UserError(f"{pipeline.path}: {problem[0]}")
     key = pipeline.path.stem
     values = resolve(
         pipeline, assignments, parameter_file, where.parameters.get(key), where.parameters_name(key)

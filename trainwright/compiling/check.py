@@ -8,7 +8,7 @@ from pathlib import Path
 from trainwright.authoring.compute import locations
 from trainwright.authoring.labels import label_problem
 from trainwright.compiling.cost import estimate
-from trainwright.compiling.lint.check import check_opt_outs, lint_document, without_allowed
+from trainwright.compiling.lint.check import UNREADABLE, check_opt_outs, lint_document, without_allowed
 from trainwright.compiling.lint.document import Document, read_document
 from trainwright.compiling.parameters import check_settings, missing_parameters
 from trainwright.compiling.spec import CompiledPipeline, interface
@@ -124,6 +124,8 @@ def _cell(
         + (f"task {finding.task}: {finding.message}" if finding.task else finding.message)
         for finding in errors
     ]
+    if any(finding.rule == UNREADABLE.id for finding in errors):
+        return Cell(name, environment.name, tuple(reasons), (), 0, None)
     usd = None
     try:
         hours = environment.hours.get(name)

@@ -159,6 +159,12 @@ L4_1 = {"machine_type": "g2-standard-12", "accelerator_type": "NVIDIA_L4", "acce
 OLD_IMAGE = "us-docker.pkg.dev/vertex-ai/training/xgboost-cpu.2-1:latest"
 INSTALL = "python3 -m pip install --quiet 'pandas' 'numpy>=2' && \"$0\" \"$@\""
 
+SMALL = "pipelineInfo: {name: p}\nroot: {dag: {}}\nschemaVersion: 2.1.0\ndeploymentSpec: {}\n"
+ITSELF = (
+    SMALL.replace("{dag: {}}", "{dag: {}, inputDefinitions: {parameters: {a: {defaultValue: &v {v: *v}}}}}")
+    + "components: {}"
+)
+
 BROKEN: list[tuple[Callable[[Spec], None], str, str]] = [
     (_machine(machine_type="g2-standard-1"), "machine", "'g2-standard-1' is none of Vertex AI custom"),
     (_machine(machine_type="c3-standard-8"), "machine", "nearest is 'c2-standard-8'"),
@@ -345,6 +351,8 @@ def test_every_rule_is_broken_once() -> None:
         ("a: [", "unreadable", "not YAML at line 2"),
         ("a: 1", "unreadable", "no 'pipelineInfo' in it"),
         ("- 1", "unreadable", "holds no mapping"),
+        (SMALL + "components: []", "unreadable", "components: found a list, expected a mapping"),
+        (ITSELF, "unreadable", "nested too deeply, or in itself"),
         ("name: x\nimplementation: {}", "unreadable", "a KFP 1 component"),
         ("SOUND\n---\nplatforms: {kubernetes: {}}", "two-documents", "2 YAML documents, expected one"),
         (

@@ -116,14 +116,19 @@ def lint_document(
     Returns:
         The findings with file and line, by line.
     """
-    problem = form_problem(document.spec)
-    if problem is not None:
-        finding = UNREADABLE.found(*problem)
-        return [replace(finding, file=document.path, line=document.line(finding.location))]
     subject = Subject(document, today or date.today(), parameters or {}, location, project)
-    found = {finding: None for family in _FAMILIES for finding in family.check(subject)}
+    try:
+        problem = form_problem(document.spec)
+        found = [UNREADABLE.found(*problem)] if problem is not None else _findings(subject)
+    except RecursionError:  # YAML's anchors can put a mapping into itself
+        found = [UNREADABLE.found("nested too deeply, or in itself")]
     placed = [replace(finding, file=document.path, line=document.line(finding.location)) for finding in found]
     return sorted(placed, key=lambda finding: (finding.line, finding.rule, finding.message))
+
+
+def _findings(subject: Subject) -> list[Finding]:
+    """What all rules find, each finding once."""
+    return list(dict.fromkeys(finding for family in _FAMILIES for finding in family.check(subject)))
 
 
 def without_allowed(findings: Iterable[Finding], allow: Sequence[Allow]) -> list[Finding]:
