@@ -254,6 +254,7 @@ BROKEN: list[tuple[Callable[[Spec], None], str, str]] = [
     (lambda spec: spec.update(defaultPipelineRoot="gs://acme/root"), "bucket-fixed", "defaultPipelineRoot"),
     (_job("base_output_directory", "gs://acme/out"), "bucket-fixed", "names the bucket 'acme'"),
     (_default("uri", "gs://acme/data.csv"), "bucket-fixed", "default of uri names the bucket 'acme'"),
+    (_executor(args=["--out", "gs://acme/out"]), "bucket-fixed", "an argument names the bucket 'acme'"),
     (
         _job("service_account", "t@acme.iam.gserviceaccount.com"),
         "account-fixed",
@@ -314,6 +315,7 @@ BROKEN: list[tuple[Callable[[Spec], None], str, str]] = [
     (_default("uri", "AIza" + "x" * 35), "secret", "uri holds what looks like a Google API key"),
     (_executor(env=[{"name": "K", "value": "AKIA" + "A" * 16}]), "secret", "an AWS access key"),
     (_executor(env=[{"name": "DB_PASSWORD", "value": "hunter2"}]), "secret-name", "DB_PASSWORD has a value"),
+    (_container(env=[{"name": "API_TOKEN", "value": "x"}]), "secret-name", "API_TOKEN has a value"),
     (_class("TextDataset"), "service-ended", "AutoML for text was shut down on 2025-06-15"),
     (_class("Featurestore"), "service-ended", "Feature Store (Legacy) is shut down on 2027-02-17"),
 ]

@@ -49,6 +49,28 @@ def test_sarif_points_at_the_rule_and_the_line(warned: Path) -> None:
     assert location["physicalLocation"]["artifactLocation"]["uri"] == warned.as_uri()
 
 
+def test_a_real_wrapped_component_whose_parameters_collide_is_found(tmp_path: Path) -> None:
+    from google_cloud_pipeline_components.v1.custom_job import create_custom_training_job_from_component
+    from kfp import compiler, dsl
+
+    @dsl.component(base_image="python:3.11-slim")
+    def train(rows: int, labels: str) -> str:
+        return labels * rows
+
+    @dsl.pipeline(name="wrapped")
+    def wrapped() -> None:
+        job = create_custom_training_job_from_component(
+            train, accelerator_type="NOT_A_GPU", accelerator_count=3
+        )
+        job(rows=1, labels="a").set_cpu_limit("4")
+
+    compiler.Compiler().compile(wrapped, str(tmp_path / "p.yaml"))
+    found = {finding.rule: finding.message for finding in lint([tmp_path / "p.yaml"], today=TODAY).findings}
+    assert "'labels' takes the place" in found["custom-job-parameter"]
+    assert "accelerator 'NOT_A_GPU' is unknown" in found["machine"]
+    assert "the job does not get it" in found["resources-on-launcher"]
+
+
 def test_what_is_meant_is_allowed_with_a_reason(warned: Path) -> None:
     reason = "We have been told that it works."
     fits = Allow(rule="machine", files="p.yaml", task="*/custom-*", text="g2-standard-24", reason=reason)

@@ -51,7 +51,7 @@ _SPEC = {
     "pipelineInfo": {"name": str},
     "root": _COMPONENT,
     "components": Each(_COMPONENT),
-    "deploymentSpec": {"executors": Each({"container": _CONTAINER})},
+    "deploymentSpec": {"executors": Each({"container": _CONTAINER, "importer": {"artifactUri": {}}})},
 }
 
 

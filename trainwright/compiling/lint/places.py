@@ -41,7 +41,8 @@ ACCOUNT = Rule(
 )
 RULES = (LOCATION, PROJECT, BUCKET, ACCOUNT)
 
-_ACCOUNT = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
+# Bounded, and from the beginning of a word: else a long text without @ takes its square.
+_ACCOUNT = re.compile(r"(?<![a-z0-9-])[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}\.gserviceaccount\.com")
 _BUCKET = re.compile(r"(?:gs://|/gcs/)([a-z0-9][-_.a-z0-9]*)")
 _RESOURCE = re.compile(r"projects/([a-z0-9][-a-z0-9:.]*)/")
 _PROJECT_NAMES = ("project", "project_id", "gcp_project", "gcp_project_id")
@@ -55,6 +56,7 @@ _PUBLIC_BUCKETS = re.compile(
 def check(subject: Subject) -> Iterator[Finding]:
     """Checks what is written into the pipeline."""
     yield from _locations(subject)
+    yield from _executors(subject)
     root = subject.spec.get("defaultPipelineRoot")
     if isinstance(root, str) and root.startswith("gs://"):
         yield BUCKET.found(f"defaultPipelineRoot {root!r}, expected none", ("defaultPipelineRoot",))
@@ -72,6 +74,20 @@ def check(subject: Subject) -> Iterator[Finding]:
         ):
             yield LOCATION.found(f"{of}{value!r}, expected no default", location)
         yield from _written(of, list(texts(value)), location, path)
+
+
+def _executors(subject: Subject) -> Iterator[Finding]:
+    """What stands in arguments, variables and importers; a program's source is not looked into."""
+    for task in subject.tasks:
+        if task.executor is None:
+            continue
+        container = (*task.executor_location, "container")
+        arguments = [text for text in task.container.get("args") or [] if isinstance(text, str)]
+        yield from _written("an argument ", arguments, (*container, "args"), task.path)
+        variables = [str(each.get("value", "")) for each in task.container.get("env") or []]
+        yield from _written("a variable ", variables, (*container, "env"), task.path)
+        uri = list(texts((task.executor.get("importer") or {}).get("artifactUri")))
+        yield from _written("the importer ", uri, (*task.executor_location, "importer"), task.path)
 
 
 def _written(of: str, values: list[str], location: tuple[str, ...], task: str) -> Iterator[Finding]:

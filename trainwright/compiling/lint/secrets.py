@@ -2,13 +2,12 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainwright.authoring.runtime import is_runtime
 from trainwright.compiling.lint.findings import Finding, Rule
 from trainwright.compiling.lint.subject import Subject, texts
-from trainwright.compiling.tasks import Task
 
 KEY = Rule(
     "secret",
@@ -38,7 +37,9 @@ _FORMS = {
     "an OpenAI key": re.compile(r"\bsk-(?:proj-)?[0-9A-Za-z_-]{40,}\b"),
     "a Slack token": re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}\b"),
     "a Slack webhook": re.compile(r"hooks\.slack\.com/services/T[0-9A-Z]+/B[0-9A-Z]+/[0-9A-Za-z]+"),
-    "a password in a URL": re.compile(r"\b[a-z][a-z0-9+]*://[^/\s:@{}$]+:[^/\s:@{}$]+@[^/\s]"),
+    "a password in a URL": re.compile(
+        r"\b[a-z][a-z0-9+]{0,20}://[^/\s:@{}$]{1,200}:[^/\s:@{}$]{1,200}@[^/\s]"
+    ),
 }
 _NAME = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_key|credentials?)$", re.IGNORECASE)
 
@@ -54,14 +55,18 @@ def check(subject: Subject) -> Iterator[Finding]:
         words = [*(task.container.get("command") or []), *(task.container.get("args") or [])]
         text = "\n".join(word for word in words if isinstance(word, str))
         yield from _forms(text, "the command holds", location, task.path)
-        yield from _environment(task, location)
+        yield from _environment(task.container, (*location, "env"), task.path)
+    for task, job in subject.jobs:
+        for pool in job.pools:
+            yield from _environment(pool.container, task.location, task.path)
 
 
-def _environment(task: Task, location: tuple[str, ...]) -> Iterator[Finding]:
-    for variable in task.container.get("env") or []:
-        name, value = str(variable.get("name", "")), variable.get("value", "")
-        yield from _forms(str(value), f"{name} holds", (*location, "env"), task.path)
-        yield from _named(name, value, (*location, "env"), task.path)
+def _environment(container: Mapping[str, Any], location: tuple[str, ...], task: str) -> Iterator[Finding]:
+    for variable in container.get("env") or []:
+        if isinstance(variable, dict):
+            name, value = str(variable.get("name", "")), variable.get("value", "")
+            yield from _forms(str(value), f"{name} holds", location, task)
+            yield from _named(name, value, location, task)
 
 
 def _forms(text: str, what: str, location: tuple[str, ...], task: str) -> Iterator[Finding]:

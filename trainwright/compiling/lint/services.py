@@ -58,7 +58,7 @@ _ENDED = (
     ),
 )
 _GENERATIVE = re.compile(
-    r"^\s*(?:from|import) vertexai\.(generative_models|language_models|vision_models)", re.MULTILINE
+    r"^[ \t]*(?:from|import) vertexai\.(generative_models|language_models|vision_models)", re.MULTILINE
 )
 _EXPLANATION_SHUT_DOWN = date(2027, 3, 16)
 _GENERATIVE_SHUT_DOWN = date(2026, 6, 24)
