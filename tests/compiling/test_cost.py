@@ -111,7 +111,7 @@ def test_automl_and_tuning(sound: Path) -> None:
 
 
 def test_a_duration_of_no_task_is_refused(sound: Path) -> None:
-    with pytest.raises(UserError, match=r"--hours exit-handler-1/stp: no task of the pipeline, nearest is"):
+    with pytest.raises(UserError, match=r"hours of exit-handler-1/stp: no task of the pipeline, nearest is"):
         estimate(read_pipeline(sound).spec, location="us-central1", hours={"exit-handler-1/stp": 1.0})
 
 

@@ -115,7 +115,7 @@ def estimate(
     known = {task.path for task in found}
     for path in hours or {}:
         if path not in known:
-            raise UserError(f"--hours {path}: no task of the pipeline, {nearest(path, known)}")
+            raise UserError(f"hours of {path}: no task of the pipeline, {nearest(path, known)}")
     counted = _Count(location, hours or {}, measured or {})
     lines = [line for task in found if task.container for line in counted.task(task)]
     prices = catalogue()["prices"]
@@ -228,8 +228,11 @@ class _Count:
             why = "no price is known" if hourly is None else "its budget is known at run time only"
             return Line(task.path, job.kind, None, None, (why,))
         what = f"{node_hours:g} node hours of AutoML {kind}"
+        own = job.fields.get("budget_milli_node_hours") is not None
         assumed = _assumed(
-            "the whole budget is used", f"{hourly} USD a node hour, {prices['automl_source']}", repeated[1]
+            f"the whole {'budget' if own else 'default budget'} is used",
+            f"{hourly} USD a node hour, {prices['automl_source']}",
+            repeated[1],
         )
         return Line(task.path, what, None, hourly * node_hours * repeated[0], assumed)
 
