@@ -21,7 +21,6 @@ from trainwright.compiling.lint import (
 )
 from trainwright.compiling.lint.document import Document, NoPipeline, read_document
 from trainwright.compiling.lint.findings import Finding, Rule
-from trainwright.compiling.lint.form import form_problem
 from trainwright.compiling.lint.subject import Subject
 from trainwright.errors import UserError
 from trainwright.nearest import nearest
@@ -118,7 +117,7 @@ def lint_document(
     """
     subject = Subject(document, today or date.today(), parameters or {}, location, project)
     try:
-        problem = form_problem(document.spec)
+        problem = document.form_problem
         found = [UNREADABLE.found(*problem)] if problem is not None else _findings(subject)
     except RecursionError:  # YAML's anchors can put a mapping into itself
         found = [UNREADABLE.found("nested too deeply, or in itself")]

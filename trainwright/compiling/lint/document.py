@@ -1,10 +1,12 @@
 """A compiled pipeline's file with the lines that its parts stand in."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainwright.compiling.lint.form import form_problem
 from trainwright.compiling.spec import check_spec, given_parameters, platform_notes, read_text
 from trainwright.errors import UserError
 
@@ -28,6 +30,11 @@ class Document:
     given: frozenset[str]
     _root: Any
     _prefix: tuple[str, ...]
+
+    @functools.cached_property
+    def form_problem(self) -> tuple[str, tuple[str, ...]] | None:
+        """Where it is formed otherwise than a PipelineSpec, and the keys that lead there; else None."""
+        return form_problem(self.spec)
 
     def line(self, location: Sequence[str]) -> int:
         """The line, from 1, of what the keys lead to, or of the nearest part around it."""

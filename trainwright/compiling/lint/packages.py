@@ -59,8 +59,9 @@ def _scripts(command: list[Any]) -> Iterator[str]:
     """The shell scripts of a command: what follows `sh -c`. A program's source may speak of pip, too."""
     for position in range(2, len(command)):
         shell, flag, script = command[position - 2 : position + 1]
-        is_shell = isinstance(shell, str) and re.search(r"(^|/)(ba|da|z)?sh$", shell)
-        if is_shell and re.fullmatch(r"-[a-z]*c", str(flag)) and isinstance(script, str):
+        if not isinstance(script, str) or not re.fullmatch(r"-[a-z]{0,8}c", str(flag)):
+            continue
+        if isinstance(shell, str) and re.search(r"(^|/)(ba|da|z)?sh$", shell):
             yield script
 
 
