@@ -278,14 +278,18 @@ def _first_mistake(where: str, error: ValidationError, keys: list[str]) -> str:
     mistakes = error.errors(include_url=False)
     # An unknown key first: it is often the cause of a missing one.
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
+    key = _path(first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{where}.{key}: unknown key, {nearest(key, keys)}"
     if first["type"] == "missing":
-        missing = [str(mistake["loc"][0]) for mistake in mistakes if mistake["type"] == "missing"]
+        missing = [_path(mistake["loc"]) for mistake in mistakes if mistake["type"] == "missing"]
         return f"{where}: missing {', '.join(missing)}"
     message = first["msg"].removeprefix("Input ")
     return f"{where}.{key}: found {first['input']!r}, {message}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
 
 
 def _toml_type(value: object) -> str:

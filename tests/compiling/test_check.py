@@ -80,7 +80,9 @@ def test_a_wrong_setting_is_a_reason(
         ("max_cost = 0", "us-central1", "prod.max_cost: found 0, should be greater than 0"),
         ("max_costs = 1", "us-central1", "prod.max_costs: unknown key, nearest is 'max_cost'"),
         (f"[{HERE}.hours.sound]\nstep = -1.0", "us-central1", "found -1.0, should be greater than or equal"),
-        ("[[lint.allow]]\nrule = 'machine'", "us-central1", "lint"),
+        ("[[lint.allow]]\nrule = 'machine'", "us-central1", "lint: missing allow.0.reason"),
+        ("[[lint.allow]]\nrule = 'machine'\nreason = 'meant'", "us-central1", "at least 10 characters"),
+        ("[lint]\nallows = []", "us-central1", "lint.allows: unknown key, nearest is 'allow'"),
     ],
 )
 def test_settings_that_fit_nothing_are_refused(
