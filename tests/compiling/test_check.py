@@ -29,6 +29,7 @@ def test_a_sound_pipeline_with_sound_settings_may_be_submitted(sound: Path, tmp_
     assert (cells["prod"].reasons, cells["prod"].needs, cells["prod"].warnings) == ((), (), 0)
     assert cells["local"].needs == ("uri",)
     assert (cells["prod"].usd or 0) > 42
+    assert cells["prod"].unknown == ()
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def _print(cells: "Sequence[Cell]", environments: Sequence[str]) -> None:
 
 
 def _word(cell: "Cell") -> str:
-    usd = f"about {cell.usd:.2f} USD" if cell.usd is not None else ""
+    known = "more than" if cell.unknown else "about"
+    usd = f"{known} {cell.usd:.2f} USD" if cell.usd is not None else ""
     warnings = f"{cell.warnings} warnings" if cell.warnings else ""
     state = f"WRONG ({len(cell.reasons)})" if cell.reasons else "ok"
     return ", ".join(part for part in (state, usd, warnings) if part)
@@ -93,4 +94,5 @@ def _as_json(cell: "Cell") -> dict[str, object]:
         "needs": list(cell.needs),
         "warnings": cell.warnings,
         "usd": cell.usd,
+        "unknown": list(cell.unknown),
     }

@@ -28,6 +28,7 @@ class Cell:
         needs: Required parameters that the environment gives no value: `--param` must.
         warnings: How many warnings the lint has.
         usd: What a run costs by the estimate; None where it cannot be estimated.
+        unknown: Tasks whose price is not known, so that a run costs more than that.
     """
 
     pipeline: str
@@ -36,6 +37,7 @@ class Cell:
     needs: tuple[str, ...]
     warnings: int
     usd: float | None
+    unknown: tuple[str, ...] = ()
 
 
 def check(
@@ -126,10 +128,12 @@ def _cell(
     ]
     if any(finding.rule == UNREADABLE.id for finding in errors):
         return Cell(name, environment.name, tuple(reasons), (), 0, None)
-    usd = None
+    usd: float | None = None
+    unknown: tuple[str, ...] = ()
     try:
         hours = environment.hours.get(name)
-        usd = estimate(document.spec, location=environment.location, parameters=values, hours=hours).usd
+        cost = estimate(document.spec, location=environment.location, parameters=values, hours=hours)
+        usd, unknown = cost.usd, tuple(dict.fromkeys(line.task for line in cost.unknown))
     except UserError as error:
         reasons.append(f"environments.{environment.name}.hours.{name}: {error}")
     if usd is not None and environment.max_cost is not None and usd > environment.max_cost:
@@ -137,4 +141,4 @@ def _cell(
         reasons.append(f"a run costs about {usd:.2f} USD, above {most} (`trainwright cost` shows why)")
     needs = tuple(missing_parameters(pipeline, settings))
     warnings = len(kept) - len(errors)
-    return Cell(name, environment.name, tuple(reasons), needs, warnings, usd)
+    return Cell(name, environment.name, tuple(reasons), needs, warnings, usd, unknown)
