@@ -40,6 +40,8 @@ lint: $(READY) ## style, types, import contracts, generated files are current
 	$(BIN)/trainwright compile --check
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md --check
 	$(BIN)/python benchmarks/gcpc.py --write docs/gcpc-ops.md --check
+	$(BIN)/python -m trainwright.compiling.lint.reference docs/lint.md --check
+	$(BIN)/trainwright lint
 
 test: lint ## every check
 	$(BIN)/python -m pytest
@@ -65,9 +67,10 @@ soak: $(READY) ## 8 clients for 30 minutes (MINUTES=), local Vertex killed 10 ti
 kill-test: $(READY) ## kill -9 local Vertex at 50 random instants, compare with an undisturbed run (minutes)
 	TRAINWRIGHT_KILLS=$${TRAINWRIGHT_KILLS:-50} $(BIN)/python -m pytest -s tests/local/recovery -k random
 
-docs: $(READY) ## write docs/local-vertex.md and docs/gcpc-ops.md anew
+docs: $(READY) ## write docs/local-vertex.md, docs/gcpc-ops.md and docs/lint.md anew
 	$(BIN)/python -m trainwright.local.reference docs/local-vertex.md
 	$(BIN)/python benchmarks/gcpc.py --write docs/gcpc-ops.md
+	$(BIN)/python -m trainwright.compiling.lint.reference docs/lint.md
 
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -9,6 +9,13 @@ An example:
     service_account = "pipelines@acme-ml.iam.gserviceaccount.com"
     labels = { team = "churn" }
     failure_policy = "fast"
+    max_cost = 20.0
+
+    [environments.prod.parameters.churn]
+    machine_type = "n2-standard-16"
+
+    [environments.prod.hours.churn]
+    "train/custom-training-job" = 1.5
 
 The environment `local` needs no entry: it is the local Vertex AI of the state folder. What it runs for
 container images that it does not know is said by their name, with or without a tag:
@@ -35,6 +42,12 @@ How long an AutoML training may take here, however large the budget that Vertex 
 
     [local]
     automl_seconds = 300
+
+What `trainwright lint` finds and is meant, with the reason:
+
+    [[lint.allow]]
+    rule = "image-digest"
+    reason = "Debian's fixes are to come in by themselves."
 """
 
 import os
@@ -49,7 +62,7 @@ from trainwright.nearest import nearest
 
 SETTINGS_FILE = "trainwright.toml"
 LOCAL = "local"
-_TABLES = ("environments", "local")
+_TABLES = ("environments", "local", "lint")
 LOCAL_DEFAULTS: dict[str, Any] = {
     "project": "trainwright-local",
     "location": "us-central1",
@@ -84,8 +97,19 @@ class Environment(BaseModel):
     """Overrides what the pipelines' tasks say about caching; unset leaves it to them."""
     failure_policy: Literal["slow", "fast"] | None = None
     """`fast` starts no further task once one has failed; unset is Vertex AI's default, `slow`."""
+    parameters: dict[str, dict[str, Any]] = {}
+    """Values of pipelines' parameters, by the pipeline's file name and the parameter's; `--params` and
+    `--param` win over them."""
+    hours: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = {}
+    """Hours that tasks take, for the estimate of costs, by the pipeline's file name and the task's path."""
+    max_cost: Annotated[float | None, Field(gt=0)] = None
+    """Most that a run may cost by the estimate, in USD: above it nothing is submitted."""
     poll_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Seconds between two looks at a run that is waited for."""
+
+    def parameters_name(self, pipeline: str) -> str:
+        """What the table of a pipeline's parameters is called in the settings."""
+        return f"{SETTINGS_FILE}: environments.{self.name}.parameters.{pipeline}"
 
     @property
     def pipeline_root(self) -> str:
@@ -144,6 +168,31 @@ class Local(BaseModel):
     """Most wall-clock seconds of an AutoML training, however large the budget that is asked for."""
     automl_models: int = Field(default=0, ge=0, le=10_000)
     """How many models an AutoML training tries in place of seconds: the same data give the same model."""
+
+
+class Allow(BaseModel):
+    """Findings of `trainwright lint` that are meant: one `[[lint.allow]]`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    rule: Annotated[str, Field(min_length=1)]
+    """Id of the rule."""
+    reason: Annotated[str, Field(min_length=10)]
+    """Why it is meant, for those who read it later."""
+    files: str = "*"
+    """Pattern of the files' paths."""
+    task: str = "*"
+    """Pattern of the tasks' paths."""
+    text: str = ""
+    """A part of the message."""
+
+
+class Lint(BaseModel):
+    """What `trainwright lint` leaves out: `[lint]` of `trainwright.toml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    allow: list[Allow] = []
 
 
 def state_folder() -> Path:
@@ -208,6 +257,25 @@ def find_local(*, folder: Path | None = None) -> Local:
     return _local(path, _read_document(path))
 
 
+def find_lint(*, folder: Path | None = None) -> Lint:
+    """Reads what `trainwright lint` leaves out in the nearest `trainwright.toml`; without one, nothing.
+
+    Args:
+        folder: Where to start looking for the settings file; the current folder unless given.
+
+    Raises:
+        UserError: The settings file is wrong.
+    """
+    path = find_settings(folder or Path.cwd())
+    table = _read_document(path).get("lint", {})
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: lint is {_toml_type(table)}, expected a table")
+    try:
+        return Lint.model_validate(table)
+    except ValidationError as error:
+        raise UserError(_first_mistake(f"{path}: lint", error, [*_keys(Lint), *_keys(Allow)])) from error
+
+
 def _read_document(path: Path | None) -> dict[str, Any]:
     document = _read_toml(path) if path is not None else {}
     for key in document:
@@ -256,15 +324,19 @@ def _first_mistake(where: str, error: ValidationError, keys: list[str]) -> str:
     mistakes = error.errors(include_url=False)
     # An unknown key first: it is often the cause of a missing one.
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
+    key = _path(first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys(Smtp) if first["loc"][:-1] == ("smtp",) else keys
         return f"{where}.{key}: unknown key, {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
-        missing = [".".join(map(str, mistake["loc"])) for mistake in mistakes if mistake["type"] == "missing"]
+        missing = [_path(mistake["loc"]) for mistake in mistakes if mistake["type"] == "missing"]
         return f"{where}: missing {', '.join(missing)}"
     message = first["msg"].removeprefix("Input ")
     return f"{where}.{key}: found {first['input']!r}, {message}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
 
 
 def _toml_type(value: object) -> str:

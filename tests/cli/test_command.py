@@ -56,7 +56,16 @@ def test_help_loads_neither_kfp_nor_googles_clients(tmp_path: Path) -> None:
         "print([name for name in sorted(found) if name.split('.')[0] in"
         " ('kfp', 'google', 'grpc', 'pydantic', 'rich', 'yaml')])\nsys.exit(status)"
     )
-    for verb in ((), ("submit",), ("runs", "list"), ("local",), ("compile",), ("catalog",)):
+    for verb in (
+        (),
+        ("submit",),
+        ("runs", "list"),
+        ("local",),
+        ("compile",),
+        ("catalog",),
+        ("compute",),
+        ("lint",),
+    ):
         done = trainwright(tmp_path, *verb, "--help", code=code)
         assert done.returncode == 0
         assert done.stdout.splitlines()[-1] == "[]"

@@ -131,6 +131,13 @@ def test_a_run_shows_its_tasks_and_what_it_came_to_and_a_second_one_is_cached(sh
     third = json.loads(shell("run", "verdict", "--param", "first=3", "--no-cache", "--json").stdout)
     assert {task["cached"] for task in third["tasks"]} == {False}
 
+    cost = json.loads(shell("cost", "verdict", "--param", "first=3", "--measured", "--json").stdout)
+    steps = {line["task"]: line for line in cost["lines"] if line["task"]}
+    assert set(steps) == {"measure", "judge"}
+    for step in steps.values():
+        assert "duration measured in earlier runs" in step["assumptions"]
+        assert 0 < step["hours"] < 0.1
+
 
 def test_a_failed_task_is_named_with_its_exit_code_last_lines_and_log(shell: Shell) -> None:
     done = shell("run", "stopping", "--param", "code=3", "--json")

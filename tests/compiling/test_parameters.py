@@ -109,6 +109,18 @@ def test_a_wrong_value_in_a_file_is_refused(tmp_path: Path, text: str, message: 
     assert str(file) in str(raised.value)
 
 
+def test_the_settings_give_values_that_the_file_and_the_command_line_win_over(tmp_path: Path) -> None:
+    settings = {"rows": 1, "rate": 0.5, "title": "s", "flag": True}
+    file = tmp_path / "params.json"
+    file.write_text('{"rate": 2, "flag": null}')
+    assert resolve(_pipeline(), ["rows=7"], file, settings, "toml") == {"rows": 7, "rate": 2, "title": "s"}
+    assert resolve(_pipeline(), settings=settings) == settings
+    with pytest.raises(UserError, match=r'toml\.rows: found "1", expected an integer'):
+        resolve(_pipeline(), settings={"rows": "1"}, settings_name="toml")
+    with pytest.raises(UserError, match=r"toml: unknown parameter 'rwos' of p\.yaml, nearest is 'rows'"):
+        resolve(_pipeline(), settings={"rwos": 1}, settings_name="toml")
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         resolve(_pipeline(), [], tmp_path / "none.json")

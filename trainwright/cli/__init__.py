@@ -14,7 +14,11 @@ import click
 
 from trainwright import __version__
 from trainwright.cli.catalog import catalog
+from trainwright.cli.check import check
 from trainwright.cli.compile import compile_
+from trainwright.cli.compute import compute
+from trainwright.cli.cost import cost
+from trainwright.cli.lint import lint
 from trainwright.cli.local import local
 from trainwright.cli.output import Output
 from trainwright.cli.runs import runs
@@ -32,7 +36,7 @@ def cli() -> None:
     """Reusable components for Vertex AI Pipelines, and a local Vertex AI that runs the same compiled YAML."""
 
 
-for command in (compile_, submit, run, runs, local, catalog):
+for command in (compile_, submit, run, runs, local, catalog, compute, lint, cost, check):
     cli.add_command(command)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from trainwright.cli.session import Session
     from trainwright.compiling.spec import CompiledPipeline
+    from trainwright.settings import Environment
     from trainwright.vertex.runs import Run
 
 _LEAST_FREE_BYTES = 64 * 1024
@@ -136,19 +137,73 @@ def _submit(
     pipeline = read_pipeline(find_pipeline(name))
     request = _Request(
         pipeline,
-        resolve(pipeline, assignments, parameter_file),
+        resolve(
+            pipeline,
+            assignments,
+            parameter_file,
+            where.parameters.get(pipeline.path.stem),
+            where.parameters_name(pipeline.path.stem),
+        ),
         resolve_artifacts(pipeline, artifacts),
         read_labels(labels),
         enable_caching=False if no_cache else None,
     )
     for remark in pipeline.notes:
         note(f"note: {remark}")
+    _check_findings(request, where)
+    _check_cost(request, where)
     with vertex(where, outlive=not wait, runtime=runtime) as session:
         job = _create(request, session)
         if wait:
             _follow(job, output, session)
         else:
             _leave(job, output, session)
+
+
+def _check_findings(request: _Request, environment: "Environment") -> None:
+    """Looks through the pipeline with the run's own parameters and region.
+
+    Raises:
+        UserError: Vertex AI would refuse it, and the settings do not allow that.
+    """
+    from trainwright.compiling.lint.check import check_opt_outs, lint_document, without_allowed
+    from trainwright.compiling.lint.document import read_document
+    from trainwright.settings import find_lint
+
+    allow = find_lint().allow
+    check_opt_outs(allow)
+    found = lint_document(
+        read_document(request.pipeline.path),
+        parameters=request.parameters,
+        location=environment.location,
+        project=environment.project,
+    )
+    errors = [finding for finding in without_allowed(found, allow) if finding.severity == "error"]
+    if errors:
+        first = errors[0]
+        task = f"task {first.task}: " if first.task else ""
+        more = f"; {len(errors) - 1} more errors" if errors[1:] else ""
+        raise UserError(
+            f"{first.file}:{first.line}: {task}{first.message} (rule {first.rule}){more};"
+            f" `trainwright check --env {environment.name}` shows all"
+        )
+
+
+def _check_cost(request: _Request, environment: "Environment") -> None:
+    """Says what the run costs by the estimate.
+
+    Raises:
+        UserError: That is more than the environment allows.
+    """
+    from trainwright.cli.cost import estimate_run, headline
+
+    found = estimate_run(request.pipeline, environment, request.parameters)
+    if environment.max_cost is not None and found.usd > environment.max_cost:
+        raise UserError(
+            f"{request.pipeline.path}: {headline(found)}, above max_cost {environment.max_cost:g} of"
+            f" environments.{environment.name} (`trainwright cost` shows why)"
+        )
+    note(f"note: {headline(found)} (`trainwright cost` shows why)")
 
 
 def _create(request: _Request, session: "Session") -> "PipelineJob":

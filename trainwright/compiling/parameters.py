@@ -29,14 +29,21 @@ class _DuplicateKey(ValueError):
 
 
 def resolve(
-    pipeline: CompiledPipeline, assignments: Iterable[str] = (), file: Path | None = None
+    pipeline: CompiledPipeline,
+    assignments: Iterable[str] = (),
+    file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    settings_name: str = "trainwright.toml",
 ) -> dict[str, Any]:
-    """Makes a run's parameter values out of `--param` and `--params`.
+    """Makes a run's parameter values out of `--param`, `--params` and the environment's settings.
 
     Args:
         pipeline: The compiled pipeline, whose interface says what there is.
         assignments: `name=value` texts; the value is read as the parameter's type. They win over the file.
-        file: JSON object of values, each of which must have the parameter's JSON type already.
+        file: JSON object of values, each of which must have the parameter's JSON type already. They win over
+            the settings.
+        settings: Values of the environment, typed as in the file.
+        settings_name: What to call them in an error: `environments.prod.parameters.churn`.
 
     Returns:
         The values by name; a parameter that is left to its default is not among them.
@@ -46,11 +53,15 @@ def resolve(
     """
     parameters = pipeline.interface.parameters
     values: dict[str, Any] = {}
+    for name, value in (settings or {}).items():
+        parameter = _known(parameters, name, settings_name, pipeline)
+        values[name] = _checked(parameter, value, f"{settings_name}.{name}")
     if file is not None:
         for name, value in _read_object(file).items():
             parameter = _known(parameters, name, str(file), pipeline)
             if value is None:
                 _check_null(parameter, f"{file}: {name}")
+                values.pop(name, None)
                 continue
             values[name] = _checked(parameter, value, f"{file}: {name}")
     seen: set[str] = set()
@@ -63,12 +74,42 @@ def resolve(
             raise UserError(f"--param {name}: given twice")
         seen.add(name)
         values[name] = _checked(parameter, _parse(parameter, text), f"--param {name}")
-    given = values.keys() | pipeline.given
-    missing = [name for name, parameter in parameters.items() if parameter.required and name not in given]
+    missing = missing_parameters(pipeline, values)
     if missing:
         listed = ", ".join(f"{name} ({parameters[name].type})" for name in missing)
         raise UserError(f"{pipeline.path}: missing required parameter{'s' * (len(missing) > 1)}: {listed}")
     return values
+
+
+def missing_parameters(pipeline: CompiledPipeline, values: Mapping[str, Any]) -> list[str]:
+    """The names of the required parameters that have no value."""
+    given = values.keys() | pipeline.given
+    parameters = pipeline.interface.parameters
+    return [name for name, parameter in parameters.items() if parameter.required and name not in given]
+
+
+def check_settings(
+    pipeline: CompiledPipeline, settings: Mapping[str, Any], settings_name: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Checks an environment's values of a pipeline's parameters, each for itself.
+
+    Args:
+        pipeline: The compiled pipeline.
+        settings: The values by name.
+        settings_name: What to call them in a mistake.
+
+    Returns:
+        The values that are right, and the mistakes of the others, one line each.
+    """
+    values: dict[str, Any] = {}
+    mistakes: list[str] = []
+    for name, value in settings.items():
+        try:
+            parameter = _known(pipeline.interface.parameters, name, settings_name, pipeline)
+            values[name] = _checked(parameter, value, f"{settings_name}.{name}")
+        except UserError as error:
+            mistakes.append(str(error))
+    return values, mistakes
 
 
 def resolve_artifacts(pipeline: CompiledPipeline, assignments: Iterable[str]) -> dict[str, str]:

@@ -114,7 +114,7 @@ def read_pipeline(path: Path) -> CompiledPipeline:
     Raises:
         UserError: The file is absent, is no YAML, is no compiled pipeline, or needs Kubernetes.
     """
-    text = _read_text(path)
+    text = read_text(path)
     documents = _parse_documents(path, text)
     if not documents:
         raise UserError(f"{path}: empty, expected a compiled pipeline")
@@ -122,10 +122,10 @@ def read_pipeline(path: Path) -> CompiledPipeline:
     if not isinstance(first, dict):
         raise UserError(f"{path}: holds {_kind(first)}, expected a compiled pipeline (a mapping)")
     spec = first.get("pipelineSpec", first)
-    _check_spec(path, first if not isinstance(spec, dict) else spec)
-    notes = _platform_notes(path, documents[1:])
+    check_spec(path, first if not isinstance(spec, dict) else spec)
+    notes = platform_notes(path, documents[1:])
     described = interface(spec, description=_header_description(text))
-    return CompiledPipeline(path, spec, described, len(documents), notes, _given(path, first))
+    return CompiledPipeline(path, spec, described, len(documents), notes, given_parameters(path, first))
 
 
 def interface(spec: Mapping[str, Any], *, description: str = "") -> Interface:
@@ -149,7 +149,12 @@ def interface(spec: Mapping[str, Any], *, description: str = "") -> Interface:
     )
 
 
-def _given(path: Path, document: Mapping[str, Any]) -> frozenset[str]:
+def given_parameters(path: Path, document: Mapping[str, Any]) -> frozenset[str]:
+    """The names of parameters whose values a file itself gives: those of a PipelineJob's `runtimeConfig`.
+
+    Raises:
+        UserError: It is a PipelineJob without one.
+    """
     if "pipelineSpec" not in document:
         return frozenset()
     config = document.get("runtimeConfig")
@@ -207,7 +212,12 @@ def _header_description(text: str) -> str:
     return "\n".join(lines)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Reads a file's text.
+
+    Raises:
+        UserError: It is absent, a folder, not UTF-8 or cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -233,7 +243,12 @@ def _parse_documents(path: Path, text: str) -> list[Any]:
         raise UserError(f"{path}: not YAML{where}: {problem}") from error
 
 
-def _check_spec(path: Path, spec: Mapping[str, Any]) -> None:
+def check_spec(path: Path, spec: Mapping[str, Any]) -> None:
+    """Checks that a mapping is a PipelineSpec of a version that is known.
+
+    Raises:
+        UserError: It is something else.
+    """
     if "implementation" in spec:
         raise UserError(f"{path}: a KFP 1 component, expected a compiled pipeline (compile one that uses it)")
     if spec.get("kind") == "Workflow":
@@ -253,7 +268,7 @@ def _check_spec(path: Path, spec: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: no root.dag in it, expected a compiled pipeline")
 
 
-def _platform_notes(path: Path, documents: list[Any]) -> tuple[str, ...]:
+def platform_notes(path: Path, documents: list[Any]) -> tuple[str, ...]:
     """What the documents after the first ask for and Vertex AI leaves out; raises where a task needs it.
 
     Fields: kubernetes_platform/proto/kubernetes_executor_config.proto of kubeflow/pipelines (2026-08-21).

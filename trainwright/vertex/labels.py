@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
+from trainwright.authoring.labels import LONGEST, is_label_text
 from trainwright.errors import UserError
-
-_LONGEST = 63
 
 
 def read_labels(assignments: Iterable[str]) -> dict[str, str]:
@@ -24,21 +23,15 @@ def read_labels(assignments: Iterable[str]) -> dict[str, str]:
             raise UserError(f"--label {assignment}: expected key=value")
         if key in labels:
             raise UserError(f"--label {key}: given twice")
-        if not key[0].isalpha() or not _is_allowed(key):
+        if not key[0].isalpha() or not is_label_text(key):
             raise UserError(
                 f"--label {assignment}: found key {key!r}, expected a letter, then lower-case letters,"
-                f' digits, "_" and "-", at most {_LONGEST}'
+                f' digits, "_" and "-", at most {LONGEST}'
             )
-        if not _is_allowed(value):
+        if not is_label_text(value):
             raise UserError(
                 f"--label {assignment}: found value {value!r}, expected lower-case letters, digits,"
-                f' "_" and "-", at most {_LONGEST}'
+                f' "_" and "-", at most {LONGEST}'
             )
         labels[key] = value
     return labels
-
-
-def _is_allowed(text: str) -> bool:
-    return len(text) <= _LONGEST and all(
-        character in "_-" or (character.isalnum() and character == character.lower()) for character in text
-    )
