@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from examples.data import example_table
+from examples.data import example_tables
 from trainwright.local.training.tuning.measurements import final_of
 from trainwright.local.training.tuning.stopping import early_stop
 from trainwright.local.training.tuning.study import CONVEX, DECAY_CURVE, MEDIAN, Study, study_of
@@ -43,7 +43,7 @@ _PARAMETERS = [
 
 def tables() -> dict[str, xgboost.DMatrix]:
     """Train, validation and test rows: 60, 20 and 20 %."""
-    frame = example_table("churn").to_pandas().drop(columns="customer_id")
+    frame = example_tables("churn")["churn"].to_pandas().drop(columns="customer_id")
     label = frame.pop("churn").astype(str).str.lower().isin(["yes", "true", "1"]).to_numpy()
     features = pandas.get_dummies(frame).astype(float)
     part = numpy.random.default_rng(0).random(len(frame))

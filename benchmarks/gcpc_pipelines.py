@@ -1,10 +1,10 @@
 """One pipeline for each op of Google Cloud Pipeline Components that can run here: what it needs, then the op.
 
 `PIPELINES` has the body of each by the op's name; the ops that it lacks are refused. The data are small and
-real: a table of 1,200 rows, images of 1 x 1 pixels, a model server of the standard library.
+real: a table of 1,200 rows, images of 16 x 16 pixels, a model server of the standard library.
 """
 
-import base64
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -28,10 +28,6 @@ from trainwright.local.server import BUCKET, LOCATION, PROJECT_ID
 
 GCS = f"gs://{BUCKET}"
 _IMAGE = "python:3.11-slim"
-# PNG, 1 x 1 pixel.
-_PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 _LABELS = (
     "gs://google-cloud-aiplatform/schema/dataset/ioformat/"
     "image_classification_single_label_io_format_1.0.0.yaml"
@@ -73,8 +69,8 @@ def upload_data() -> None:
     bucket.blob("data/in.jsonl").upload_from_string("1\n2\n")
     bucket.blob("data/model/weights").upload_from_string("w")
     lines = []
-    for number in range(4):
-        bucket.blob(f"data/{number}.png").upload_from_string(_PIXEL)
+    for number in range(24):
+        bucket.blob(f"data/{number}.png").upload_from_string(_png(number if number % 2 else 255 - number))
         lines.append(
             json.dumps(
                 {
@@ -84,6 +80,26 @@ def upload_data() -> None:
             )
         )
     bucket.blob("data/images.jsonl").upload_from_string("\n".join(lines) + "\n")
+
+
+def _png(brightness: int) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("L", (16, 16), brightness).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _automl_images() -> None:
+    training_job.AutoMLImageTrainingJobRunOp(
+        project=PROJECT_ID,
+        location=LOCATION,
+        display_name="a",
+        prediction_type="classification",
+        dataset=_image_import().outputs["dataset"],
+        budget_milli_node_hours=8000,
+        model_display_name="even-or-odd",
+    )
 
 
 def _pool(code: str) -> list[dict[str, Any]]:
@@ -242,6 +258,7 @@ def _prepared_for_forecasting() -> None:
 
 
 PIPELINES: dict[str, Callable[[], Any]] = {
+    "AutoMLImageTrainingJobRunOp": _automl_images,
     "AutoMLTabularTrainingJobRunOp": _automl_tabular,
     "BigqueryQueryJobOp": lambda: bigquery.BigqueryQueryJobOp(query="SELECT 1 AS one"),
     "CustomTrainingJobOp": lambda: custom_job.CustomTrainingJobOp(

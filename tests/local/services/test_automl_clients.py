@@ -28,7 +28,7 @@ from kfp import compiler, dsl
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from examples.data import example_table
+from examples.data import example_tables
 from trainwright.local.options import Options
 from trainwright.local.server import LocalVertex
 from trainwright.local.store import Store
@@ -167,7 +167,7 @@ def vertex(tmp_path_factory):
     state = tmp_path_factory.mktemp("vertex") / "state"
     with LocalVertex(state, options=Options(automl_models=1)) as vertex:
         bucket = state / "storage" / "trainwright-local"
-        example_table("churn").to_pandas().to_csv(bucket / "churn.csv", index=False)
+        example_tables("churn")["churn"].to_pandas().to_csv(bucket / "churn.csv", index=False)
         put_digits(bucket)
         yield vertex
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from examples.data import example_table
+from examples.data import example_tables
 from trainwright.local.training.automl.features import Features
 from trainwright.local.training.automl.model import Ensemble
 from trainwright.local.training.automl.train import Config, DataError, Rows, train
@@ -27,7 +27,7 @@ def rows_of(columns, target):
 
 
 def texts(name):
-    table = example_table(name)
+    table = example_tables(name)[name]
     return {
         column: ["" if value is None else str(value) for value in table.column(column).to_pylist()]
         for column in table.column_names

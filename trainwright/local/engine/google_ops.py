@@ -26,7 +26,6 @@ _PROGRAMS = {
     "v1.dataflow.": _DATAFLOW,
     "preview.dataflow.": _DATAFLOW,
     "v1.wait_gcp_resources.": f"it waits for Dataflow jobs alone, and {_DATAFLOW}",
-    "v1.automl_training_job.image.": "AutoML training on images has no local counterpart",
 }
 _RUNS = ("v1.bigquery.query_job.",)
 # By the class of the SDK that `v1.aiplatform.remote_runner` is told to use.
