@@ -4,10 +4,10 @@
 """
 
 from trainwright.local.execution.environments import EnvironmentFailed
-from trainwright.local.execution.executor import Executor, StartCancelled
+from trainwright.local.execution.executor import Executor
 from trainwright.local.execution.images import UnknownImage
 from trainwright.local.execution.mail import Mailer
-from trainwright.local.execution.running import Outcome, Running, Work
+from trainwright.local.execution.running import Outcome, Running, StartCancelled, Work
 
 __all__ = [
     "EnvironmentFailed",

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,36 +29,17 @@ from trainwright.local.execution.images import (
     shell_of,
 )
 from trainwright.local.execution.overlay import Overlay, Overlays
-from trainwright.local.execution.running import Running, Work
-from trainwright.local.execution.servers import ForkServer, ForkServerFailed, NamespaceFailed
+from trainwright.local.execution.running import Running, StartCancelled, Work
+from trainwright.local.execution.server_pool import ServerPool
+from trainwright.local.execution.servers import ForkServer, ForkServerFailed
 from trainwright.local.execution.slots import Slots
 from trainwright.local.execution.survivors import ProcessLock
+from trainwright.local.execution.variables import basic, inherited
 
 _SDK = "google-cloud-aiplatform"
-_MOST_SERVERS = 6
 
-# What a process inherits from the shell of whoever started local Vertex: where things are, the locale, how
-# the processor and its libraries are to be used, where packages come from. The rest stays out, as it does
-# on Vertex: a task must not work, or reach another project, thanks to a variable that its container would
-# not have.
-_INHERITED = {"PATH", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
-_INHERITED_PREFIXES = ("LC_", "PIP_", "UV_", "CUDA_", "NVIDIA_", "OPENBLAS_", "MKL_")
-
-_DEFAULTS = {
-    # Empty: bytecode is kept. Where builds set it to 1, every start would compile all that it imports (33 s
-    # for kfp, the SDK and scikit-learn instead of 7).
-    "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONUNBUFFERED": "1",
-    # One thread for each model: several processes share the machine, and OpenMP's threads wait for one
-    # another by spinning (LightGBM on two busy cores: 5 to 50 s with two threads, 2 s with one).
-    "OMP_NUM_THREADS": "1",
-}
 # Variables that no library reads while it is imported: set by local Vertex itself, not by the task's author.
 _NOT_FOR_LIBRARIES = ("VERTEX_AI_", "CLOUD_ML_", "AIP_", "KFP_", "CLUSTER_SPEC")
-
-
-class StartCancelled(Exception):
-    """The work was cancelled, or the executor closed, before its process was started."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +104,7 @@ class Executor:
         self._home = state / "work" / "home"
         self._images = dict(images or {})
         self._client_environment = client_environment
-        self._lock = threading.Lock()
-        self._servers: dict[tuple[Path, str, bool], ForkServer] = {}
-        self._server_locks: dict[tuple[Path, str, bool], threading.Lock] = defaultdict(threading.Lock)
-        self._unsafe: set[str] = set()
-        self._show_gcs = True
+        self._servers = ServerPool(self._base_environment, gcs_root, self._lock_of_processes.descriptor)
         self._closed = threading.Event()
         # One more than processors: they would be idle while a task is prepared or its end is recorded.
         self._slots = Slots(slots or (os.cpu_count() or 1) + 1)
@@ -192,13 +168,13 @@ class Executor:
     def _warm(self) -> None:
         place = _Place(Path(sys.executable), "component", (), takes_slot=True)
         with contextlib.suppress(ForkServerFailed, StartCancelled):
-            self._server(place, bare=False)
+            self._server(place)
 
     def _prepare(self, work: Work, is_over: Callable[[], bool]) -> None:
         with contextlib.suppress(EnvironmentFailed, ForkServerFailed, StartCancelled):
             command = understand((*work.command, *work.args))
             place = self._place(work.image, command, lambda: self._closed.is_set() or is_over())
-            self._server(place, bare=self._is_bare(work))
+            self._server(place, work)
 
     def make_ready(self, work: Work, cancelled: threading.Event) -> bool:
         """Makes the environment of a work, and waits for it.
@@ -280,10 +256,7 @@ class Executor:
         self._closed.set()
         self._preparing.shutdown(wait=False, cancel_futures=True)
         self._slots.wake()
-        with self._lock:
-            servers = list(self._servers.values())
-        for server in servers:
-            server.close()
+        self._servers.close()
         if self._containers is not None:
             with contextlib.suppress(NoContainerEngine):  # its containers have ended with it
                 self._containers.remove_all()
@@ -326,59 +299,9 @@ class Executor:
         """Whether the author sets variables, which libraries may read while they are imported."""
         return any(not name.startswith(_NOT_FOR_LIBRARIES) for name in work.environment)
 
-    def _server(self, place: _Place, *, bare: bool) -> ForkServer:
-        """The fork server for a place, with what the place needs imported, unless it is to be bare."""
-        bare = bare and place.profile == "component"
-        key = (place.server_interpreter, place.profile, bare)
-        with self._lock:
-            server_lock = self._server_locks[key]
-        with server_lock:
-            while True:
-                if self._closed.is_set():
-                    raise StartCancelled("local Vertex is being closed")
-                server = self._servers.get(key)
-                if server is None or not server.alive:
-                    server = self._new_server(place)
-                    with self._lock:
-                        self._servers[key] = server
-                        self._retire_idle(key)
-                    if self._closed.is_set():  # `close` may have looked before the server was there
-                        server.close()
-                        continue
-                if not bare:
-                    server.preload(place.preloads)
-                if server.unsafe is None:
-                    return server
-                self._unsafe.add(server.unsafe)
-                with self._lock:
-                    del self._servers[key]
-                server.retire()
-
-    def _new_server(self, place: _Place) -> ForkServer:
-        environment = self._base_environment()
-        if place.profile == "component":
-            environment["_KFP_RUNTIME"] = "true"
-        while True:
-            try:
-                return ForkServer(
-                    place.server_interpreter,
-                    place.profile,
-                    environment,
-                    gcs_root=self._gcs_root,
-                    show_gcs=self._show_gcs,
-                    excluded=sorted(self._unsafe),
-                    process_lock=self._lock_of_processes.descriptor,
-                )
-            except NamespaceFailed:
-                self._show_gcs = False
-
-    def _retire_idle(self, newest: tuple[Path, str, bool]) -> None:
-        """Keeps the number of servers, and so their memory, small: the oldest that is idle goes first."""
-        for key in list(self._servers):
-            if len(self._servers) <= _MOST_SERVERS:
-                return
-            if key != newest and self._servers[key].idle:
-                self._servers.pop(key).retire()
+    def _server(self, place: _Place, work: Work | None = None) -> ForkServer:
+        bare = work is not None and self._is_bare(work)
+        return self._servers.get(place.server_interpreter, place.profile, place.preloads, bare=bare)
 
     def _start(self, work: Work, command: Command, place: _Place) -> Running:
         work.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -397,7 +320,7 @@ class Executor:
 
     def _contain(self, work: Work, place: _Place, containers: Containers) -> Running:
         container = containers.of(work, {"PYTHONUNBUFFERED": "1", **self._client_environment})
-        environment = {**self._inherited(), **containers.client_environment(), **container.environment}
+        environment = {**inherited(self._home), **containers.client_environment(), **container.environment}
         request = {"argv": list(container.argv), "environment": environment}
         running = self._fork(work, place, request)
         running.in_container = True
@@ -427,7 +350,7 @@ class Executor:
         where = {"directory": str(work.scratch.resolve()), "log": str(work.log_path.resolve())}
         for attempt in range(3):
             try:
-                server = self._server(place, bare=self._is_bare(work))
+                server = self._server(place, work)
                 if attempt == 0 and not server.shows_gcs and not place.in_container:
                     self._note_missing_gcs(work)
                 return server.start(request | where, work.log_path)
@@ -444,17 +367,8 @@ class Executor:
                     " use kfp artifacts or a Cloud Storage client instead\n"
                 )
 
-    def _inherited(self) -> dict[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
-        }
-        # A home of its own: no credentials or settings of the user's clients are found there.
-        return {**inherited, "HOME": str(self._home)}
-
     def _base_environment(self) -> dict[str, str]:
-        return {**self._inherited(), **_DEFAULTS, **self._client_environment}
+        return {**basic(self._home), **self._client_environment}
 
     def _environment(self, work: Work, place: _Place, overlay: Overlay) -> dict[str, str]:
         environment = {**self._base_environment(), **work.environment}

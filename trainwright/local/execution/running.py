@@ -14,6 +14,10 @@ _SAID_CHARACTERS = 1000
 _TRACEBACK_FRAME = re.compile(r'\s+File ".+", line \d+')
 
 
+class StartCancelled(Exception):
+    """The work was cancelled, or the executor closed, before its process was started."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One process to run: the container of a pipeline task, or one replica of a worker pool.

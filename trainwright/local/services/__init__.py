@@ -68,6 +68,45 @@ class Services:
         clock: Clock | None = None,
     ) -> None:
         options = options or Options()
+        named = Project(project, project_number)
+        self._make_rooms(store, state, client_environment, options)
+        self._operations = operations = Operations(store, named)
+        common: dict[str, Any] = {"store": store, "operations": operations, "project": named}
+        models = Models(**common)
+        objects = PlainObjects(state / "storage")
+        datasets = Datasets(objects=objects, **common)
+        self._make_jobs(models, common)
+        self._make_training_pipelines(models, datasets, objects, bucket, options, common)
+        runs = PipelineRuns(store)
+        lineage = Lineage(store, runs)
+        self._pipeline_jobs = PipelineJobs(engine=self._engine, lineage=lineage, **common)
+        self._schedules = Schedules(pipeline_jobs=self._pipeline_jobs, clock=clock or SystemClock(), **common)
+        endpoints = Endpoints(deployments=self._deployments, models=models, **common)
+        self._predictions = Predictions(endpoints=endpoints, deployments=self._deployments)
+        self.by_name: dict[str, object] = {
+            "EndpointService": endpoints,
+            "JobService": Combined(self._custom_jobs, self._tuning_jobs, self._batch_prediction_jobs),
+            "PipelineService": Combined(self._pipeline_jobs, self._training_pipelines),
+            "ScheduleService": self._schedules,
+            "DatasetService": datasets,
+            "MetadataService": Metadata(runs=runs, lineage=lineage, **common),
+            "ModelService": Combined(
+                models,
+                ModelExports(models=models, operations=operations, state=state),
+                ModelEvaluations(store=store, models=models),
+            ),
+            "PredictionService": self._predictions,
+            "TensorboardService": Tensorboards(**common),
+            "Operations": operations,
+            "Locations": Locations(named),
+            "Projects": Projects(named),
+            "Rehearsal": Rehearsal(store=store, training=self._training, project=named),
+        }
+
+    def _make_rooms(
+        self, store: Store, state: Path, client_environment: Mapping[str, str], options: Options
+    ) -> None:
+        """What does the work behind the services."""
         self._executor = Executor(
             state=state,
             client_environment=client_environment,
@@ -82,28 +121,31 @@ class Services:
         self._deployments = Deployments(executor=self._executor, state=state)
         self._batch = BatchPredictions(store=store, deployments=self._deployments, state=state)
         self._engine = Engine(store=store, executor=self._executor, state=state, smtp=options.smtp)
-        named = Project(project, project_number)
-        self._operations = operations = Operations(store, named)
-        objects = PlainObjects(state / "storage")
-        datasets = Datasets(store=store, objects=objects, operations=operations, project=named)
-        models = Models(store=store, operations=operations, project=named)
-        self._custom_jobs = CustomJobs(
-            store=store, training=self._training, operations=operations, project=named
-        )
-        self._tuning_jobs = HyperparameterTuningJobs(
-            store=store, training=self._tuning, operations=operations, project=named
-        )
+
+    def _make_jobs(self, models: Models, common: Mapping[str, Any]) -> None:
+        self._custom_jobs = CustomJobs(training=self._training, **common)
+        self._tuning_jobs = HyperparameterTuningJobs(training=self._tuning, **common)
+        self._batch_prediction_jobs = BatchPredictionJobs(predictions=self._batch, models=models, **common)
+
+    def _make_training_pipelines(
+        self,
+        models: Models,
+        datasets: Datasets,
+        objects: PlainObjects,
+        bucket: str,
+        options: Options,
+        common: Mapping[str, Any],
+    ) -> None:
         automl: dict[str, Any] = {
-            "store": store,
+            "store": common["store"],
             "training": self._training,
             "objects": objects,
-            "project_number": project_number,
+            "project_number": common["project"].number,
             "bucket": bucket,
             "seconds": options.automl_seconds,
             "models": options.automl_models,
         }
         self._training_pipelines = TrainingPipelines(
-            store=store,
             datasets=datasets,
             models=models,
             tasks={
@@ -111,49 +153,8 @@ class Services:
                 f"{DEFINITIONS}automl_tabular_1.0.0.yaml": AutoMLTask(AutoMLTabular(), **automl),
                 f"{DEFINITIONS}automl_image_classification_1.0.0.yaml": AutoMLTask(AutoMLImages(), **automl),
             },
-            operations=operations,
-            project=named,
+            **common,
         )
-        runs = PipelineRuns(store)
-        lineage = Lineage(store, runs)
-        self._pipeline_jobs = PipelineJobs(
-            store=store, engine=self._engine, operations=operations, project=named, lineage=lineage
-        )
-        self._schedules = Schedules(
-            store=store,
-            pipeline_jobs=self._pipeline_jobs,
-            operations=operations,
-            project=named,
-            clock=clock or SystemClock(),
-        )
-        endpoints = Endpoints(
-            store=store, deployments=self._deployments, models=models, operations=operations, project=named
-        )
-        self._predictions = Predictions(endpoints=endpoints, deployments=self._deployments)
-        self._batch_prediction_jobs = BatchPredictionJobs(
-            store=store, predictions=self._batch, models=models, operations=operations, project=named
-        )
-        self.by_name: dict[str, object] = {
-            "EndpointService": endpoints,
-            "JobService": Combined(self._custom_jobs, self._tuning_jobs, self._batch_prediction_jobs),
-            "PipelineService": Combined(self._pipeline_jobs, self._training_pipelines),
-            "ScheduleService": self._schedules,
-            "DatasetService": datasets,
-            "MetadataService": Metadata(
-                store=store, operations=operations, project=named, runs=runs, lineage=lineage
-            ),
-            "ModelService": Combined(
-                models,
-                ModelExports(models=models, operations=operations, state=state),
-                ModelEvaluations(store=store, models=models),
-            ),
-            "PredictionService": self._predictions,
-            "TensorboardService": Tensorboards(store=store, operations=operations, project=named),
-            "Operations": operations,
-            "Locations": Locations(named),
-            "Projects": Projects(named),
-            "Rehearsal": Rehearsal(store=store, training=self._training, project=named),
-        }
 
     def resume(self) -> None:
         """Goes on with every job, run and schedule that the process before this one had not ended."""
