@@ -8,6 +8,7 @@ Contract with the platform (Vertex AI, "Custom training code requirements" and "
 """
 
 import json
+import math
 import os
 import tempfile
 import time
@@ -19,6 +20,9 @@ from typing import Any
 from .runtime import join, log, write_bytes
 
 _KEPT = 100  # entries of a trial's metric file, as in cloudml-hypertune
+# Cloud Storage takes one write of an object a second (documentation, "Quotas and limits", 2026), and a quick
+# program reports more often.
+_SECONDS_BETWEEN_UPLOADS = 5.0
 
 
 class Reporter:
@@ -37,6 +41,7 @@ class Reporter:
         self._trial: deque[str] = deque(maxlen=_KEPT)
         self._writer: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._uploaded = -math.inf
 
     def report(self, step: int, metrics: Mapping[str, float], **fields: Any) -> None:
         """Reports metrics after a step.
@@ -53,6 +58,16 @@ class Reporter:
         log("INFO", f"step {step}: {shown}", step=step, **metrics, **fields)
         self._to_trial(step, metrics)
         self._to_tensorboard(step, metrics)
+
+    def conclude(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Tells a tuning job what the finished model has, as the trial's last measurement.
+
+        Args:
+            step: Rounds, epochs or batches in all.
+            metrics: Of the model, which may be an earlier step's than the last.
+        """
+        if self._writes:
+            self._to_trial(step, metrics)
 
     def close(self) -> None:
         """Writes what is left."""
@@ -87,8 +102,10 @@ class Reporter:
         for name, value in metrics.items():
             side, _, quantity = name.partition("_")
             self._writer.add_scalar(f"{quantity}/{side}" if quantity else name, value, step)
-        self._writer.flush()
-        self._upload()
+        if time.monotonic() - self._uploaded >= _SECONDS_BETWEEN_UPLOADS:
+            self._writer.flush()
+            self._upload()
+            self._uploaded = time.monotonic()
 
     def _upload(self) -> None:
         """Puts the event files where TensorBoard looks: an object is written whole, not appended to."""

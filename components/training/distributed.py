@@ -32,6 +32,7 @@ def train_xgboost_tabular_distributed(
     metric: str = "logloss",
     early_stopping_rounds: int = 50,
     checkpoint_every: int = 50,
+    report_every: int = 10,
     seed: int = 0,
     display_name: str = "train-xgboost-tabular-distributed",
     machine_type: str = "e2-standard-4",
@@ -64,6 +65,7 @@ def train_xgboost_tabular_distributed(
         metric: What early stopping watches on the validation rows: "logloss" or "auc".
         early_stopping_rounds: Stops after so many rounds without a better metric; 0 never stops.
         checkpoint_every: Rounds between two checkpoints, 1 or more.
+        report_every: Rounds between two reports of the metrics on train and validation rows, 1 or more.
         seed: The same seed, data and number of threads give the same model, byte for byte.
         display_name: Name of the custom job.
         machine_type: Machine of the primary replica.
@@ -89,6 +91,7 @@ def train_xgboost_tabular_distributed(
         f"--metric={metric}",
         f"--early_stopping_rounds={early_stopping_rounds}",
         f"--checkpoint_every={checkpoint_every}",
+        f"--report_every={report_every}",
         f"--seed={seed}",
     ]
     inputs = training_inputs(

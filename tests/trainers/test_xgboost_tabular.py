@@ -141,6 +141,27 @@ def test_model_directory(data, undisturbed):
     assert not list((undisturbed / "checkpoints").iterdir())
 
 
+def test_a_trial_reports_every_few_rounds_and_at_last_what_its_model_has(data, undisturbed, tmp_path):
+    told = {"CLOUD_ML_HP_METRIC_FILE": f"{tmp_path}/trial", "CLOUD_ML_TRIAL_ID": "7"}
+    told["AIP_TENSORBOARD_LOG_DIR"] = f"{tmp_path}/logs"
+    done = subprocess.run(
+        command(data, **SLOW, report_every=50, metric="auc"),
+        env=environment(tmp_path) | told, cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    model = json.loads((tmp_path / "model" / "model.json").read_text())
+    entries = [json.loads(line) for line in (tmp_path / "trial").read_text().splitlines()]
+    assert {entry["trial"] for entry in entries} == {"7"}
+    steps = [int(entry["global_step"]) for entry in entries]
+    assert steps == [*range(50, model["rounds"] + 1, 50), model["rounds"]]
+    values = [float(entry["validation_auc"]) for entry in entries]
+    assert values[-1] == model["metrics"]["validation_auc"] == max(values)
+    reports = [entry for entry in map(json.loads, done.stdout.splitlines()) if "step" in entry]
+    assert [report["step"] for report in reports] == steps[:-1]
+    assert all(report["train_auc"] > report["validation_auc"] for report in reports)
+    [events] = [path.read_bytes() for path in (tmp_path / "logs").iterdir()]
+    assert all(events.count(name) == len(reports) for name in (b"auc/train", b"logloss/validation"))
+
+
 def test_another_runs_checkpoint_is_not_used(data, tmp_path):
     first = start(data, tmp_path, **OVERFIT)
     stop_after_checkpoint(first, tmp_path, signal.SIGTERM)

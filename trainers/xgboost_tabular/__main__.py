@@ -12,6 +12,7 @@ from typing import Any
 import xgboost
 
 from ..cluster import begin_anew, progressed, read_cluster
+from ..reporting import Reporter
 from ..runtime import (
     Checkpoints,
     Preempted,
@@ -50,6 +51,7 @@ class Settings:
         metric: What early stopping watches on the validation rows: logloss or auc.
         early_stopping_rounds: Stops after so many rounds without a better metric; 0 never stops.
         checkpoint_every: Rounds between two checkpoints, 1 or more.
+        report_every: Rounds between two reports of the metrics on train and validation rows, 1 or more.
         seed: The same seed, data and number of threads give the same model, byte for byte.
     """
 
@@ -67,6 +69,7 @@ class Settings:
     metric: str = "logloss"
     early_stopping_rounds: int = 50
     checkpoint_every: int = 50
+    report_every: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class Settings:
         for name in fractions:
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: expected above 0, at most 1")
-        for name in ("max_depth", "rounds", "checkpoint_every"):
+        for name in ("max_depth", "rounds", "checkpoint_every", "report_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 1 or more")
         for name in ("min_child_weight", "reg_lambda", "early_stopping_rounds"):
@@ -143,7 +146,10 @@ def _train(settings: Settings, replicas: Collective, preemption: Preemption) -> 
     )
     location = checkpoint_location() if cluster.is_primary else ""
     checkpoints = Checkpoints(location, _identity(settings, cluster.size, total, held_out))
-    booster, progress = _boost(settings, rows, held_out, checkpoints, preemption, threads, replicas)
+    reporter = Reporter(f"validation_{settings.metric}", writes=cluster.is_primary)
+    booster, progress = _boost(settings, rows, held_out, checkpoints, preemption, threads, replicas, reporter)
+    reporter.conclude(progress.rounds, _on("validation", progress.best))
+    reporter.close()
     if cluster.is_primary:
         _write(model, booster[: progress.best_round], progress, transform)
         log("INFO", f"model of {progress.best_round} trees in {model}", **progress.best)
@@ -159,6 +165,7 @@ def _boost(
     preemption: Preemption,
     threads: int,
     replicas: Collective,
+    reporter: Reporter,
 ) -> tuple[xgboost.Booster, Progress]:
     """Adds trees until early stopping or the last round, going on from the latest checkpoint.
 
@@ -175,8 +182,14 @@ def _boost(
         log("NOTICE", f"resumed after round {progress.rounds}")
     while progress.rounds < settings.rounds:
         booster.update(rows, progress.rounds)
-        progress.note(_metrics(booster, held_out, progress.rounds), settings.metric)
+        metrics = _metrics(booster, held_out, progress.rounds)
+        progress.note(metrics, settings.metric)
         progressed()
+        if progress.rounds % settings.report_every == 0:
+            # Over replicas each tells of its own train rows, so that their AUC is a mean.
+            trained = _metrics(booster, rows, progress.rounds)
+            both = {**_on("train", trained), **_on("validation", metrics)}
+            reporter.report(progress.rounds, both, best_round=progress.best_round)
         patience = settings.early_stopping_rounds
         if patience and progress.rounds - progress.best_round >= patience:
             log("INFO", f"stopped after round {progress.rounds}: best was {progress.best_round}")
@@ -186,7 +199,6 @@ def _boost(
             state = json.dumps(asdict(progress)).encode()
             checkpoints.save(progress.rounds, {"model.ubj": bytes(trees), "progress.json": state})
             booster = xgboost.Booster(parameters, [rows, held_out], model_file=trees)
-            log("INFO", f"round {progress.rounds}", best_round=progress.best_round, **progress.best)
         if preemption.requested:
             kept = progress.rounds - progress.rounds % settings.checkpoint_every
             raise Preempted(f"SIGTERM after round {progress.rounds}: a restart goes on after round {kept}")
@@ -211,11 +223,16 @@ def _parameters(settings: Settings, threads: int) -> dict[str, Any]:
     }
 
 
-def _metrics(booster: xgboost.Booster, held_out: xgboost.DMatrix, number: int) -> dict[str, float]:
-    # "[7]\tvalidation-logloss:0.42\tvalidation-auc:0.84"
-    parts = booster.eval_set([(held_out, "validation")], number).split("\t")[1:]
-    found = (part.removeprefix("validation-").rpartition(":") for part in parts)
+def _metrics(booster: xgboost.Booster, rows: xgboost.DMatrix, number: int) -> dict[str, float]:
+    # "[7]\trows-logloss:0.42\trows-auc:0.84"
+    parts = booster.eval_set([(rows, "rows")], number).split("\t")[1:]
+    found = (part.removeprefix("rows-").rpartition(":") for part in parts)
     return {name: float(value) for name, _, value in found}
+
+
+def _on(side: str, metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics under the names that say on which rows they are."""
+    return {f"{side}_{name}": value for name, value in metrics.items()}
 
 
 def _identity(settings: Settings, replicas: int, total: list[float], held_out: xgboost.DMatrix) -> str:
@@ -234,7 +251,7 @@ def _write(location: str, booster: xgboost.Booster, progress: Progress, transfor
         "classes": transform.classes,
         "best_iteration": progress.best_round - 1,
         "rounds": progress.rounds,
-        "metrics": {f"validation_{name}": value for name, value in progress.best.items()},
+        "metrics": _on("validation", progress.best),
     }
     write_bytes(join(location, "transform.json"), transform.content)
     write_bytes(join(location, "model.ubj"), bytes(booster.save_raw("ubj")))
