@@ -1,6 +1,7 @@
 """Every component, from its YAML alone, in an environment that has its packages and no trainwright.
 
-The inputs are those of a run of `tabular_custom`; what runs is the command that stands in the YAML.
+The inputs are those of runs of `tabular_custom`, `tabular_tuned` and a user's `judging`; what runs is the
+command that stands in the YAML.
 """
 
 import json
@@ -10,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import yaml
 
@@ -17,9 +20,13 @@ from trainwright.authoring import images
 from trainwright.components.training.custom import XGBOOST_TABULAR
 
 HOUSE = Path(__file__).parents[2]
+# What these are given by its address, they hand on to Vertex AI and do not open.
+ADDRESSED = ("register_model", "run_tuning_job")
 COMPILED = HOUSE / "compiled"
-# The environment has these, and no file of this repository on its path.
-_PINS = sorted(getattr(images, name) for name in vars(images) if name.isupper() and name != "PYTHON_IMAGE")
+# The environment has these, and no file of this repository on its path. PyTorch is the trainer's alone.
+_PINS = sorted(
+    getattr(images, name) for name in vars(images) if name.isupper() and name not in ("PYTHON_IMAGE", "TORCH")
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +57,9 @@ def client(shell):
     return {**variables, **kept, "PIP_NO_INDEX": "1"}
 
 
-def _functions():
-    """The function behind each task of the pipeline, by the task's name."""
-    spec = yaml.safe_load((COMPILED / "pipelines" / "tabular_custom.yaml").read_text())
+def _functions(pipeline):
+    """The function behind each task of a compiled pipeline, by the task's name."""
+    spec = yaml.safe_load(pipeline.read_text())
     executors = spec["deploymentSpec"]["executors"]
     for dag in (spec["root"], *spec["components"].values()):
         for name, task in dag.get("dag", {}).get("tasks", {}).items():
@@ -63,16 +70,38 @@ def _functions():
 
 
 @pytest.fixture(scope="module")
-def recorded(shell, churn):
-    """The ExecutorInput of each function in the run, with objects as the files that they are here."""
+def runs(shell, churn, tmp_path_factory):
+    """The compiled pipelines whose runs used the components, and the runs' ids."""
+    folder = tmp_path_factory.mktemp("images")
+    scores = {f"score_{name}": [0.9, 0.1] if name == "cat" else [0.1, 0.9] for name in ("cat", "dog")}
+    table = pyarrow.table({"label": ["cat", "dog"], "prediction": ["cat", "dog"], **scores})
+    pyarrow.parquet.write_table(table, folder / "predictions.parquet")
+    (folder / "model.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
+    judged = shell("run", "judging", "--param", f"folder={folder}")
+    few = ("--param", "max_trial_count=2", "--param", "rounds=20")
+    tuned = shell.in_house()("run", "tabular_tuned", "--params", "pipelines/tabular_tuned.churn.json", *few)
+    found = {COMPILED / "pipelines" / "tabular_custom.yaml": churn.id}
+    for pipeline, done in (
+        (shell.folder / "compiled" / "pipelines" / "judging.yaml", judged),
+        (COMPILED / "pipelines" / "tabular_tuned.yaml", tuned),
+    ):
+        assert done.status == 0, done.err
+        found[pipeline] = done.out.split()[1]
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded(shell, runs):
+    """The ExecutorInput of each function in the runs, with objects as the files that they are here."""
     storage = shell.state / "storage"
     inputs = {}
-    for task, function in _functions():
-        for file in storage.glob(f"*/**/{churn.id}/{task}_*/executor_input.json"):
-            text = file.read_text()
-            if function != "register_model":  # a model is registered by its address, and not opened
-                text = text.replace("gs://", f"{storage}/")
-            inputs[function] = json.loads(text)
+    for pipeline, run in reversed(runs.items()):
+        for task, function in _functions(pipeline):
+            for file in storage.glob(f"*/**/{run}/{task}_*/executor_input.json"):
+                text = file.read_text()
+                if function not in ADDRESSED:
+                    text = text.replace("gs://", f"{storage}/")
+                inputs[function] = json.loads(text)
     return inputs
 
 

@@ -3,6 +3,10 @@
 from google_cloud_pipeline_components.v1.custom_job import CustomTrainingJobOp
 from kfp import dsl
 
+from trainwright.components.evaluation.classes import evaluate_classes, predicted_images
+from trainwright.components.training.custom import worker_pools
+from trainwright.components.training.image import image_training_inputs
+
 # ruff: noqa: T201 - what a component prints is its log
 
 
@@ -87,3 +91,16 @@ def asking():
 @dsl.pipeline(name="training")
 def training(worker_pool_specs: list):
     CustomTrainingJobOp(display_name="trainer", worker_pool_specs=worker_pool_specs)
+
+
+@dsl.pipeline(name="judging")
+def judging(folder: str):
+    """What `image_custom` does around its training."""
+    images = dsl.importer(artifact_uri=folder, artifact_class=dsl.Dataset).output
+    image_training_inputs(train=images, validation=images, test=images, job=["a job"])
+    worker_pools(
+        container_spec={"image_uri": "python:3.11-slim"}, machine_type="n1-standard-4", worker_count=1
+    )
+    model = dsl.importer(artifact_uri=folder, artifact_class=dsl.Model)
+    predicted = predicted_images(model=model.output)
+    evaluate_classes(predictions=predicted.outputs["predictions"])

@@ -140,7 +140,8 @@ class LocalVertex:
         self._closing.callback(services.close)  # first: a process that loses its server would count as failed
         wire.start()
         self._environment.update(wire.environment())
-        if not store.is_empty():  # there may be runs to go on with
+        # There may be runs to go on with; a container engine that is not there is said at once.
+        if not store.is_empty() or self._options.runtime != "process":
             len(services)
         known = {"pid": os.getpid(), "runtime": self._options.runtime, "environment": self._environment}
         _write_private(self.state / "server.json", json.dumps(known))

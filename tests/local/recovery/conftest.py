@@ -118,6 +118,9 @@ class Vertex:
         """Changes a record while nothing serves the folder: as if it had been killed before a later write."""
         with contextlib.closing(sqlite3.connect(self.state / "store.sqlite")) as connection, connection:
             connection.execute("UPDATE records SET payload = ? WHERE name = ?", (payload.encode(), name))
+            # What is derived from records is made anew at the next start, as it is for a store of before.
+            connection.execute("DELETE FROM summaries")
+            connection.execute("DELETE FROM summarized")
 
     def records(self, kind: str, part: str = "") -> dict[str, str]:
         """Payloads of the store by name."""
