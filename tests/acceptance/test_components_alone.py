@@ -20,8 +20,6 @@ from trainwright.authoring import images
 from trainwright.components.training.custom import XGBOOST_TABULAR
 
 HOUSE = Path(__file__).parents[2]
-# What these are given by its address, they hand on to Vertex AI and do not open.
-ADDRESSED = ("register_model", "run_tuning_job")
 COMPILED = HOUSE / "compiled"
 # The environment has these, and no file of this repository on its path. PyTorch is the trainer's alone.
 _PINS = sorted(
@@ -99,7 +97,7 @@ def recorded(shell, runs):
         for task, function in _functions(pipeline):
             for file in storage.glob(f"*/**/{run}/{task}_*/executor_input.json"):
                 text = file.read_text()
-                if function not in ADDRESSED:
+                if function != "register_model":  # a model is registered by its address, and not opened
                     text = text.replace("gs://", f"{storage}/")
                 inputs[function] = json.loads(text)
     return inputs

@@ -130,7 +130,7 @@ def run(room, spec: dict) -> dict:
 
 
 def nothing_is_left(room) -> bool:
-    return all(server.idle for server in room.executor._servers.values())
+    return room.executor._servers.is_idle
 
 
 def test_chief_and_workers_talk_and_the_others_are_shut_down(open_room: Callable, job: Callable) -> None:

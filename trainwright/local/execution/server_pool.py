@@ -34,6 +34,12 @@ class ServerPool:
         self._show_gcs = True
         self._closed = threading.Event()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing that the servers started runs."""
+        with self._lock:
+            return all(server.idle for server in self._servers.values())
+
     def get(self, interpreter: Path, profile: str, preloads: tuple[str, ...], *, bare: bool) -> ForkServer:
         """A server that has imported what is asked for, unless it is to be bare.
 
